@@ -1,0 +1,312 @@
+"""The gateway's tables as peewee models, older and newer layout in one.
+
+Values pass through as they are stored: the schemas make sense of them. Opening and
+reading databases is in database.py.
+"""
+
+from collections import namedtuple
+from functools import cache
+from typing import Any, Literal
+
+import peewee
+from peewee import SqliteDatabase
+
+Layout = Literal["older", "newer", "own"]
+
+LAYOUTS: dict[str, frozenset[str]] = {
+    # An April 2026 gateway: owners name their budget.
+    "older": frozenset({"older"}),
+    # Later ones: budgets name their owner, alignment is the owner's.
+    "newer": frozenset({"newer"}),
+    # Ours is the newer one that also keeps each budget's own alignment, since data
+    # from older gateways has it and would not come out again as it came in.
+    "own": frozenset({"newer", "own"}),
+}
+
+
+class Column(peewee.Field):
+    """A column; `layouts` names those that have it, all where it is empty.
+
+    Nothing is converted on the way out: a timestamp keeps its nanoseconds as text.
+    """
+
+    def __init__(self, field_type: str, *layouts: str, **kwargs: Any) -> None:
+        self.field_type = field_type  # type: ignore[misc]
+        self.layouts = frozenset(layouts)
+        super().__init__(null=not kwargs.get("primary_key"), **kwargs)
+
+
+def text(*layouts: str, **kwargs: Any) -> Column:
+    return Column("TEXT", *layouts, **kwargs)
+
+
+def real(*layouts: str) -> Column:
+    return Column("REAL", *layouts)
+
+
+def integer(*layouts: str, **kwargs: Any) -> Column:
+    return Column("INTEGER", *layouts, **kwargs)
+
+
+def boolean(*layouts: str) -> Column:
+    return Column("NUMERIC", *layouts)
+
+
+def timestamp(*layouts: str) -> Column:
+    return Column("DATETIME", *layouts)
+
+
+class Customer(peewee.Model):
+    id = text(primary_key=True)
+    name = text()
+    budget_id = text("older")
+    rate_limit_id = text()
+    calendar_aligned = boolean("newer")
+    config_hash = text()
+    created_at = timestamp()
+    updated_at = timestamp()
+
+    class Meta:
+        table_name = "governance_customers"
+
+
+class Team(peewee.Model):
+    id = text(primary_key=True)
+    name = text()
+    customer_id = text()
+    budget_id = text("older")
+    rate_limit_id = text()
+    calendar_aligned = boolean("newer")
+    profile = text()
+    config = text()
+    claims = text()
+    config_hash = text()
+    created_at = timestamp()
+    updated_at = timestamp()
+
+    class Meta:
+        table_name = "governance_teams"
+
+
+class VirtualKey(peewee.Model):
+    id = text(primary_key=True)
+    name = text(unique=True)
+    description = text()
+    value = text(unique=True)
+    is_active = boolean()
+    team_id = text()
+    customer_id = text()
+    budget_id = text("older")
+    rate_limit_id = text()
+    calendar_aligned = boolean("newer")
+    created_by_user_id = text("newer")
+    expires_at = timestamp("newer")
+    config_hash = text()
+    encryption_status = text()
+    value_hash = text()
+    created_at = timestamp()
+    updated_at = timestamp()
+
+    class Meta:
+        table_name = "governance_virtual_keys"
+
+
+class Budget(peewee.Model):
+    id = text(primary_key=True)
+    max_limit = real()
+    reset_duration = text()
+    last_reset = timestamp()
+    current_usage = real()
+    calendar_aligned = boolean("older", "own")
+    config_hash = text()
+    created_at = timestamp()
+    updated_at = timestamp()
+    team_id = text("newer")
+    customer_id = text("newer")
+    virtual_key_id = text("newer")
+    provider_config_id = integer("newer")
+    model_config_id = text("newer")
+
+    class Meta:
+        table_name = "governance_budgets"
+
+
+class RateLimit(peewee.Model):
+    id = text(primary_key=True)
+    token_max_limit = integer()
+    token_reset_duration = text()
+    token_current_usage = integer()
+    token_last_reset = timestamp()
+    request_max_limit = integer()
+    request_reset_duration = text()
+    request_current_usage = integer()
+    request_last_reset = timestamp()
+    config_hash = text()
+    created_at = timestamp()
+    updated_at = timestamp()
+
+    class Meta:
+        table_name = "governance_rate_limits"
+
+
+class ProviderConfig(peewee.Model):
+    id = integer(primary_key=True)
+    virtual_key_id = text(index=True)
+    provider = text()
+    weight = real()
+    allowed_models = text()
+    blacklisted_models = text("newer")
+    allow_all_keys = boolean("newer")
+    budget_id = text("older")
+    rate_limit_id = text()
+
+    class Meta:
+        table_name = "governance_virtual_key_provider_configs"
+
+
+class ProviderConfigKey(peewee.Model):
+    """The join of provider configs and the provider keys attached to them."""
+
+    provider_config_id = integer(column_name="table_virtual_key_provider_config_id")
+    provider_key_id = integer(column_name="table_key_id")
+
+    class Meta:
+        table_name = "governance_virtual_key_provider_config_keys"
+        primary_key = peewee.CompositeKey("provider_config_id", "provider_key_id")
+
+
+class McpConfig(peewee.Model):
+    id = integer(primary_key=True)
+    virtual_key_id = text(index=True)
+    mcp_client_id = integer()
+    tools_to_execute = text()
+
+    class Meta:
+        table_name = "governance_virtual_key_mcp_configs"
+
+
+class ProviderKey(peewee.Model):
+    id = integer(primary_key=True)
+    name = text(unique=True)
+    provider_id = integer()
+    provider = text()
+    key_id = text(unique=True)
+    value = text()
+    models_json = text()
+    weight = real()
+    enabled = boolean()
+    use_for_batch_api = boolean()
+    created_at = timestamp()
+    updated_at = timestamp()
+    config_hash = text()
+    azure_endpoint = text()
+    azure_client_id = text()
+    azure_client_secret = text()
+    azure_tenant_id = text()
+    vertex_project_id = text()
+    vertex_project_number = text()
+    vertex_region = text()
+    vertex_auth_credentials = text()
+    bedrock_access_key = text()
+    bedrock_secret_key = text()
+    bedrock_session_token = text()
+    bedrock_region = text()
+    bedrock_arn = text()
+    encryption_status = text()
+
+    class Meta:
+        table_name = "config_keys"
+
+
+class McpClient(peewee.Model):
+    id = integer(primary_key=True)
+    client_id = text(unique=True)
+    name = text(unique=True)
+    is_code_mode_client = boolean()
+    connection_type = text()
+    connection_string = text()
+    stdio_config_json = text()
+    tls_config_json = text("newer")
+    oauth_config_id = text()
+    headers_json = text()
+    tools_to_execute_json = text()
+    tools_to_auto_execute_json = text()
+    tool_pricing_json = text()
+    allow_on_all_virtual_keys = boolean("newer")
+    per_user_header_keys_json = text("newer")
+    disabled = boolean("newer")
+    encryption_status = text()
+    created_at = timestamp()
+    updated_at = timestamp()
+
+    class Meta:
+        table_name = "config_mcp_clients"
+
+
+class Provider(peewee.Model):
+    id = integer(primary_key=True)
+    name = text(unique=True)
+    created_at = timestamp()
+    updated_at = timestamp()
+
+    class Meta:
+        table_name = "config_providers"
+
+
+Row = Any  # a named tuple with all columns of a model, NULL where a database lacks one
+
+MODELS: tuple[type[peewee.Model], ...] = (
+    Customer,
+    Team,
+    VirtualKey,
+    Budget,
+    RateLimit,
+    ProviderConfig,
+    ProviderConfigKey,
+    McpConfig,
+    ProviderKey,
+    McpClient,
+    Provider,
+)
+# Without these a file is no gateway's; the others came and went with its versions.
+REQUIRED = (Customer, Team, VirtualKey, Budget, RateLimit)
+
+
+@cache
+def row_type(model: type[peewee.Model]) -> Any:
+    """The named tuple for a model's rows, its fields in the model's order."""
+    names = [column.name for column in model._meta.sorted_fields]
+    return namedtuple(f"{model.__name__}Row", names)
+
+
+def columns(model: type[peewee.Model], layout: Layout = "own") -> list[Column]:
+    """The columns that a model's table has in a layout, in their order."""
+    return [
+        field
+        for field in model._meta.sorted_fields
+        if not field.layouts or field.layouts & LAYOUTS[layout]
+    ]
+
+
+def create_tables(database: SqliteDatabase, layout: Layout = "own") -> None:
+    """Make all tables that are missing, as a gateway of that layout has them."""
+    for model in MODELS:
+        table = model._meta.table_name
+        definitions = [
+            f'"{column.column_name}" {column.field_type}'
+            + (" NOT NULL PRIMARY KEY" if column.primary_key else "")
+            for column in columns(model, layout)
+        ]
+        if isinstance(model._meta.primary_key, peewee.CompositeKey):
+            names = [f'"{column.column_name}"' for column in columns(model, layout)]
+            definitions.append(f"PRIMARY KEY ({', '.join(names)})")
+        database.execute_sql(
+            f'CREATE TABLE IF NOT EXISTS "{table}" ({", ".join(definitions)})'
+        )
+        for column in columns(model, layout):
+            if column.unique or column.index:
+                database.execute_sql(
+                    f"CREATE {'UNIQUE ' if column.unique else ''}INDEX IF NOT EXISTS"
+                    f' "idx_{table}_{column.column_name}"'
+                    f' ON "{table}" ("{column.column_name}")'
+                )
