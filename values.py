@@ -1,0 +1,110 @@
+"""How single stored values read in an answer. Knows no tables and no schemas."""
+
+import math
+import re
+from datetime import datetime, timedelta
+from typing import Any
+
+ZERO_TIME = "0001-01-01T00:00:00Z"  # Go's zero time, which the gateway shows for unset
+MASK = "***"
+
+_EPOCH = datetime(1970, 1, 1)
+_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
+_TIMESTAMP = re.compile(
+    r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:\.(\d+))?"
+    r" ?(?:Z|UTC|([+-])(\d\d):?(\d\d))?(?: .*)?",  # Go may add " UTC m=+0.5"
+    re.ASCII,
+)
+# The authority ends at the first / ? or #; what stands before its last @ is userinfo.
+_USERINFO = re.compile(r"^((?:[^/?#@]*:)?//|)[^/?#]*@")
+
+
+def instant(timestamp: str | None) -> tuple[int, int]:
+    """A stored timestamp as (seconds since 1970, nanoseconds), for comparing.
+
+    Unset is the zero time; a text without a zone is UTC. Raises ValueError for text
+    that is no timestamp.
+    """
+    match = _TIMESTAMP.fullmatch(timestamp or ZERO_TIME)
+    if match is None:
+        raise ValueError("is not a timestamp")
+    day, time, fraction, sign, hours, minutes = match.groups()
+    since = datetime.fromisoformat(f"{day}T{time}") - _EPOCH
+    seconds = since.days * 86_400 + since.seconds
+    if sign:
+        offset = int(hours) * 3600 + int(minutes) * 60
+        seconds += -offset if sign == "+" else offset
+    if not _FIRST_SECOND <= seconds <= _LAST_SECOND:
+        raise ValueError("is not a timestamp of the years 1 to 9999")
+    return seconds, int((fraction or "0")[:9].ljust(9, "0"))
+
+
+def rfc3339(timestamp: str) -> str:
+    """A stored timestamp as RFC 3339 in UTC, nanoseconds kept, trailing zeros not."""
+    seconds, nanoseconds = instant(timestamp)
+    whole = (_EPOCH + timedelta(seconds=seconds)).isoformat()
+    fraction = f".{nanoseconds:09}".rstrip("0") if nanoseconds else ""
+    return f"{whole}{fraction}Z"
+
+
+def number(value: object) -> int | float:
+    """A stored number, whole ones as integers; integers stay exact to 64 bits."""
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError("is not a finite number")
+        if value.is_integer() and abs(value) < 2**63:
+            return int(value)
+    elif not isinstance(value, int):
+        raise ValueError("is not a number")
+    return value
+
+
+def whole_numbers(value: Any) -> Any:
+    """The same JSON value with whole numbers written without a fraction."""
+    if isinstance(value, float):
+        return number(value)
+    if isinstance(value, dict):
+        return {name: whole_numbers(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [whole_numbers(member) for member in value]
+    return value
+
+
+def flag(value: Any) -> bool:
+    """A stored boolean: 0 and 1, or the words that databases write for them."""
+    if isinstance(value, str):
+        value = {"true": 1, "t": 1, "false": 0, "f": 0}.get(value.lower(), value)
+    if value not in (0, 1):
+        raise ValueError("is neither true nor false")
+    return bool(value)
+
+
+def env_value(stored: str | None) -> dict[str, Any]:
+    """What may be told of a provider's secret: the variable it comes from, if any."""
+    from_env = isinstance(stored, str) and stored.startswith("env.")
+    return {"value": "", "env_var": stored if from_env else "", "from_env": from_env}
+
+
+def mask_value(value: str) -> str:
+    """A virtual key's value as a virtual-key caller sees it."""
+    if len(value) <= 8:
+        return "*" * len(value)
+    return f"{value[:4]}{'*' * 24}{value[-4:]}"
+
+
+def mask_url(text: str) -> str:
+    """A URL without what could be a credential: userinfo and every query value."""
+    if text.startswith("env."):
+        return text
+    text = _USERINFO.sub(rf"\1{MASK}@", text)
+    address, query_mark, rest = text.partition("?")
+    query, hash_mark, fragment = rest.partition("#")
+    if query:
+        query = "&".join(_mask_parameter(part) for part in query.split("&"))
+    return f"{address}{query_mark}{query}{hash_mark}{fragment}"
+
+
+def _mask_parameter(parameter: str) -> str:
+    # A parameter without a name may be the whole credential ("?TOKEN").
+    name, equals, _ = parameter.partition("=")
+    return f"{name}={MASK}" if equals else MASK if parameter else ""
