@@ -1,0 +1,194 @@
+"""Opening a gateway's database read-only, asking whether it changed, reading its rows.
+
+SQLite only, so far; all that is special about it is in this file.
+"""
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import peewee
+from peewee import SqliteDatabase
+
+from models import Row, row_type
+
+log = logging.getLogger("governance")
+
+LOCK_WAIT_SECONDS = 1.0  # writers hold the lock for milliseconds
+LOCK_WAIT_AGAIN_SECONDS = 0.1  # while it stays locked, requests must not pile up
+
+IS_LOCKED = "is locked by another process"
+IS_MISSING = "does not exist"
+
+Models = tuple[type[peewee.Model], ...]
+Rows = dict[type[peewee.Model], list[Row]]
+Mark = tuple[object, ...]
+
+
+class DatabaseUnavailable(Exception):
+    """The database cannot be read. `reason` goes on where "the database" ends."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path} {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class Reader:
+    """One database file, read in place; not a byte of it or beside it changes.
+
+    `models` are the tables to read; one that the file lacks is empty, unless it is
+    among the `required`: then the file is not what it should be.
+
+    It keeps a connection, since `PRAGMA data_version` only tells what others committed
+    after the same connection last asked. One thread at a time may use a Reader.
+    """
+
+    def __init__(self, path: Path, models: Models, required: Models) -> None:
+        self.path = path
+        self._models = models
+        self._required = required
+        self._database: SqliteDatabase | None = None
+        self._files: Mark = ()
+        self._openings = 0
+        self._patience = LOCK_WAIT_SECONDS
+
+    def mark(self) -> Mark:
+        """What tells one state of the database from the next, in microseconds.
+
+        The files' identity stands beside data_version, because a replaced file keeps
+        its old connection alive. Raises DatabaseUnavailable.
+        """
+        with self._failures_named():
+            version = self._open().execute_sql("PRAGMA data_version").fetchone()[0]
+        return *self._files, self._openings, version
+
+    def read(self) -> Rows:
+        """All rows of all tables, as of one moment. Raises DatabaseUnavailable."""
+        with self._failures_named():
+            while True:
+                database = self._open()
+                with database.atomic():
+                    rows = {model: _select(database, model) for model in self._models}
+                # An immutable connection takes no lock: had a writer come meanwhile,
+                # the files would have changed and a new connection is due.
+                if self._open() is database:
+                    return rows
+
+    def close(self) -> None:
+        """Close the connection; the next question opens another."""
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def _open(self) -> SqliteDatabase:
+        files = _identity(self.path)
+        if self._database is None or files != self._files:
+            self.close()
+            self._files = files
+            self._openings += 1
+            self._database = _connect(self.path, self._patience)
+            self._require_tables(self._database)
+        return self._database
+
+    def _require_tables(self, database: SqliteDatabase) -> None:
+        for model in self._required:
+            table = model._meta.table_name
+            if not database.get_columns(table):
+                raise DatabaseUnavailable(self.path, f"has no table {table}")
+
+    @contextmanager
+    def _failures_named(self) -> Iterator[None]:
+        try:
+            yield
+        except (peewee.DatabaseError, sqlite3.Error, OSError) as problem:
+            self.close()
+            reason = _reason(problem)
+            if reason == IS_LOCKED:
+                self._patience = LOCK_WAIT_AGAIN_SECONDS
+            raise DatabaseUnavailable(self.path, reason) from problem
+        except DatabaseUnavailable:
+            self.close()
+            raise
+        self._patience = LOCK_WAIT_SECONDS
+
+
+def _identity(path: Path) -> Mark:
+    """Device, inode, mtime, size; and whether a write-ahead log with content exists."""
+    file = os.stat(path)
+    try:
+        logged = os.stat(f"{path}-wal").st_size > 0
+    except FileNotFoundError:
+        logged = False
+    return file.st_dev, file.st_ino, file.st_mtime_ns, file.st_size, logged
+
+
+def _connect(path: Path, patience: float) -> SqliteDatabase:
+    """A read-only connection that leaves nothing beside the file.
+
+    Opening a WAL database that nobody has open would make its -wal and -shm files,
+    and a read-only connection cannot remove them; immutable makes none. The file is
+    then complete in itself, and the log's appearance is noticed as a change.
+    """
+    with path.open("rb") as file:
+        header = file.read(20)
+    write_ahead = header[18:20] == b"\x02\x02"  # sqlite.org/fileformat2.html
+    idle = write_ahead and not _identity(path)[-1]
+    access = "immutable=1" if idle else "mode=ro"
+    database = SqliteDatabase(
+        f"file:{quote(str(path.absolute()))}?{access}",
+        uri=True,
+        timeout=patience,
+        check_same_thread=False,
+        thread_safe=False,
+    )
+    database.connect()
+    return database
+
+
+def _select(database: SqliteDatabase, model: type[peewee.Model]) -> list[Row]:
+    """All rows of a model's table; columns that it does not have are NULL."""
+    present = {column.name for column in database.get_columns(model._meta.table_name)}
+    if not present:
+        return []
+    query = model.select(
+        *(
+            field if field.column_name in present else peewee.SQL("NULL")
+            for field in model._meta.sorted_fields
+        )
+    )
+    make = row_type(model)._make
+    try:
+        return [make(row) for row in database.execute(query)]
+    except sqlite3.OperationalError as problem:
+        if "decode to UTF-8" not in str(problem):
+            raise
+    log.warning("%s: has text that is not UTF-8", model._meta.table_name)
+    connection = database.connection()
+    connection.text_factory = lambda text: text.decode("utf-8", "replace")
+    try:
+        return [make(row) for row in database.execute(query)]
+    finally:
+        connection.text_factory = str
+
+
+def _reason(problem: Exception) -> str:
+    """Plain words for a failure to read; a driver's own may quote what is stored."""
+    if isinstance(problem, FileNotFoundError):
+        return IS_MISSING
+    if isinstance(problem, IsADirectoryError):
+        return "is a directory"
+    if isinstance(problem, PermissionError):
+        return "may not be read by this user"
+    words = str(problem)
+    if "locked" in words or "busy" in words:
+        return IS_LOCKED
+    if "not a database" in words:
+        return "is not an SQLite database"
+    if "malformed" in words or "disk I/O" in words:
+        return "is damaged"
+    return "cannot be opened"
