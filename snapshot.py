@@ -1,0 +1,249 @@
+"""The database as of one moment, in dicts, and the answers made from it.
+
+Nothing here touches a file; when a snapshot is taken is the keeper's matter.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from composer import Composer
+from database import Rows
+from models import Row
+from schemas import Query
+from tree import Index, Tree
+
+KEEP_BYTES = 4 * 2**20  # an answer up to this size is kept whole, a larger one streamed
+KEPT_BYTES = 16 * 2**20  # all kept answers of a snapshot together
+PIECE_BYTES = 256 * 2**10  # a streamed answer goes out in pieces of about this size
+
+_HOLE = b"\0"  # where a team's customer goes; never part of JSON text
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a caller sees: which teams, and whether virtual keys' values are masked.
+
+    Everything, or the teams of `customer_id`, or just `team_id`; neither is nothing.
+    """
+
+    everything: bool = False
+    masked: bool = True
+    customer_id: str | None = None
+    team_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Entity:
+    """One entity of a list: its JSON in parts, and a digest of what is in it."""
+
+    parts: tuple[bytes, ...]
+    digest: bytes
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.parts))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole answer: its size in bytes, its entity tag, and `body`, whole or not yet.
+
+    Where it is too large to keep, `body` is None and `pieces` makes it, bit by bit.
+    """
+
+    size: int
+    etag: str
+    pieces: Callable[[], Iterator[bytes]]
+    body: bytes | None = None
+
+
+class Snapshot:
+    """All rows of one moment. `before` lends what it knows of equal rows."""
+
+    def __init__(self, rows: Rows, before: "Snapshot | None" = None) -> None:
+        self.index = Index(rows)
+        self._composer: Composer = Composer(before._composer if before else None)
+        self._clear = _View(Tree(self.index, self._composer, masked=False))
+        self._masked = _View(Tree(self.index, self._composer, masked=True))
+        self._answers: dict[Any, Answer] = {}
+        self._kept_bytes = 0
+        self._clear.complete()
+        self._composer.forget_before()
+        self._virtual_key_by_hash = {
+            _value_hash(row): row for row in self.index.virtual_keys
+        }
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many teams, customers and virtual keys there are."""
+        return {
+            "teams": len(self.index.teams),
+            "customers": len(self.index.customers),
+            "virtual_keys": len(self.index.virtual_keys),
+        }
+
+    def virtual_key(self, virtual_key_id: str) -> Row | None:
+        return self.index.virtual_key.get(virtual_key_id)
+
+    def virtual_key_by_hash(self, value_hash: str) -> Row | None:
+        """The virtual key whose value has this SHA-256, in hexadecimal digits."""
+        return self._virtual_key_by_hash.get(value_hash)
+
+    def scope_of(self, virtual_key: Row) -> Scope:
+        """What a virtual key sees: the teams of its customer, or its lone team."""
+        if virtual_key.customer_id:
+            return Scope(customer_id=virtual_key.customer_id)
+        team = self.index.team.get(virtual_key.team_id)
+        if team is not None and team.customer_id:
+            return Scope(customer_id=team.customer_id)
+        return Scope(team_id=team.id if team else None)
+
+    def teams(self, query: Query, scope: Scope) -> Answer:
+        """The answer of the teams list to a query, as far as the scope reaches."""
+        rows = self._teams_within(scope)
+        if query.customer_id:
+            rows = [row for row in rows if row.customer_id == query.customer_id]
+        return self._answer("teams", rows, query, scope)
+
+    def customers(self, query: Query, scope: Scope) -> Answer:
+        """The answer of the customers list to a query."""
+        return self._answer("customers", self.index.customers, query, scope)
+
+    def _teams_within(self, scope: Scope) -> list[Row]:
+        if scope.everything:
+            return self.index.teams
+        if scope.customer_id:
+            return self.index.teams_of.get(scope.customer_id, [])
+        team = self.index.team.get(scope.team_id)
+        return [] if team is None else [team]
+
+    def _answer(self, name: str, rows: list[Row], query: Query, scope: Scope) -> Answer:
+        key = (name, replace(query, from_memory=False), scope)
+        answer = self._answers.get(key)
+        if answer is None:
+            answer = self._make_answer(name, rows, query, scope)
+            self._keep(key, answer)
+        return answer
+
+    def _make_answer(
+        self, name: str, rows: list[Row], query: Query, scope: Scope
+    ) -> Answer:
+        page, numbers = _page(rows, query)
+        view = self._masked if scope.masked else self._clear
+        entity = view.team if name == "teams" else view.customer
+        entities = [entity(row) for row in page]
+        head = b'{"%b":[' % name.encode()
+        tail = b"],%b" % orjson.dumps(numbers)[1:]
+        digest = hashlib.blake2b(head + tail, digest_size=16)
+        for each in entities:
+            digest.update(each.digest)
+
+        def pieces() -> Iterator[bytes]:
+            return _pieces(head, entities, tail)
+
+        commas = max(len(entities) - 1, 0)
+        size = len(head) + sum(each.size for each in entities) + commas + len(tail)
+        body = b"".join(pieces()) if size <= KEEP_BYTES else None
+        return Answer(size, digest.hexdigest(), pieces, body)
+
+    def _keep(self, key: Any, answer: Answer) -> None:
+        kept = 1024 if answer.body is None else answer.size
+        if self._kept_bytes + kept > KEPT_BYTES:
+            self._answers, self._kept_bytes = {}, 0
+        self._answers[key] = answer
+        self._kept_bytes += kept
+
+
+class _View:
+    """The entities as one kind of caller sees them, each made once."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+        self._teams: dict[str, Entity] = {}
+        self._team_halves: dict[str, tuple[bytes, bytes]] = {}
+        self._customers: dict[str, Entity] = {}
+
+    def complete(self) -> None:
+        for row in self.tree.index.customers:
+            self.customer(row)
+        for row in self.tree.index.teams:
+            self.team(row)
+
+    def customer(self, row: Row) -> Entity:
+        entity = self._customers.get(row.id)
+        if entity is None:
+            halves = (self._halves(team) for team in self._teams_of(row))
+            teams = (b"".join((before, b"{}", after)) for before, after in halves)
+            whole = self.tree.customer(row, teams)
+            entity = Entity((whole,), _digest(whole))
+            self._customers[row.id] = entity
+        return entity
+
+    def team(self, row: Row) -> Entity:
+        entity = self._teams.get(row.id)
+        if entity is None:
+            before, after = self._halves(row)
+            customer = self.tree.index.customer.get(row.customer_id)
+            if customer is None:
+                entity = Entity((before,), _digest(before))
+            else:
+                parts = self.customer(customer).parts
+                # All of the team is in its customer: that digest tells both.
+                digest = _digest(row.id.encode() + self.customer(customer).digest)
+                entity = Entity((before, *parts, after), digest)
+            self._teams[row.id] = entity
+        return entity
+
+    def _teams_of(self, customer: Row) -> list[Row]:
+        return self.tree.index.teams_of.get(customer.id, [])
+
+    def _halves(self, row: Row) -> tuple[bytes, bytes]:
+        """A team's JSON before and after its customer; without one, all is before."""
+        halves = self._team_halves.get(row.id)
+        if halves is None:
+            before, _, after = self.tree.team(row, _HOLE).partition(_HOLE)
+            halves = self._team_halves[row.id] = before, after
+        return halves
+
+
+def _page(rows: list[Row], query: Query) -> tuple[list[Row], dict[str, int]]:
+    """The rows that a query asks for, and the numbers that the answer ends with."""
+    if query.search:
+        wanted = query.search.casefold()
+        rows = [row for row in rows if wanted in (row.name or "").casefold()]
+    if not query.paged:
+        return rows, {"count": len(rows)}
+    page = rows[query.offset : query.offset + query.limit]
+    return page, {
+        "count": len(page),
+        "total_count": len(rows),
+        "limit": query.limit,
+        "offset": query.offset,
+    }
+
+
+def _pieces(head: bytes, entities: list[Entity], tail: bytes) -> Iterator[bytes]:
+    waiting, size = [head], 0
+    for number, entity in enumerate(entities):
+        if number:
+            waiting.append(b",")
+        waiting += entity.parts
+        size += entity.size
+        if size > PIECE_BYTES:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    yield b"".join([*waiting, tail])
+
+
+def _digest(text: bytes) -> bytes:
+    return hashlib.blake2b(text, digest_size=16).digest()
+
+
+def _value_hash(row: Row) -> str:
+    if row.value_hash:
+        return str(row.value_hash).lower()
+    return hashlib.sha256((row.value or "").encode()).hexdigest()
