@@ -1,0 +1,117 @@
+"""When a snapshot is taken: whether the one in memory is still current, and since when.
+
+The snapshot is built beside the old one and swapped in by rebinding one name, so that
+readers need no lock and never see half.
+"""
+
+import logging
+import threading
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any, cast
+
+from database import DatabaseUnavailable, Mark, Reader
+from snapshot import Snapshot
+
+log = logging.getLogger("governance")
+
+
+class Keeper:
+    """Keeps the snapshot of one database. All methods may be called by many threads."""
+
+    def __init__(self, reader: Reader, seconds: float) -> None:
+        self._reader = reader
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._snapshot: Snapshot | None = None
+        self._mark: Mark = ()
+        self._known_current = 0.0
+        self._began = float("-inf")
+        self._failure: DatabaseUnavailable | None = None
+        self._last_failure: dict[str, str] | None = None
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def current(self) -> Snapshot:
+        """The snapshot of the database as it is now; raises DatabaseUnavailable."""
+        asked = monotonic()
+        with self._lock:
+            # What another thread began after we asked answers us too: waiting threads
+            # would otherwise look, or wait for a locked file, one after the other.
+            if self._began < asked:
+                self._began = monotonic()
+                self._look()
+            if self._failure is not None:
+                raise DatabaseUnavailable(self._failure.path, self._failure.reason)
+            return cast(Snapshot, self._snapshot)
+
+    def remembered(self) -> Snapshot:
+        """The last snapshot, without touching a file, unless none was ever taken."""
+        return self._snapshot or self.current()
+
+    def age(self) -> int:
+        """Whole seconds since the remembered snapshot was last known to be current."""
+        return int(monotonic() - self._known_current)
+
+    def start(self) -> None:
+        """Start the background check, once in each process."""
+        with self._lock:
+            if self._thread is not None:
+                return
+            self._thread = threading.Thread(
+                target=self._keep_looking, name="snapshot-keeper", daemon=True
+            )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop the background check and close the database."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        with self._lock:
+            self._reader.close()
+
+    def state(self) -> dict[str, Any]:
+        """Whether there is a snapshot, its age and counts, and the last failure."""
+        snapshot = self._snapshot
+        return {
+            "ready": snapshot is not None,
+            "age": self.age() if snapshot else None,
+            **(snapshot.counts if snapshot else {}),
+            "last_failure": self._last_failure,
+        }
+
+    def _look(self) -> None:
+        try:
+            self._refresh()
+        except DatabaseUnavailable as failure:
+            if self._failure is None or self._failure.reason != failure.reason:
+                log.error("database unavailable: %s", failure)
+            self._failure = failure
+            self._last_failure = {
+                "at": datetime.now(UTC).isoformat(timespec="seconds"),
+                "reason": f"the database {failure.reason}",
+            }
+        else:
+            if self._failure is not None:
+                log.info("database available again: %s", self._reader.path)
+            self._failure = None
+
+    def _refresh(self) -> None:
+        looked = monotonic()
+        mark = self._reader.mark()
+        if mark != self._mark:
+            self._snapshot = Snapshot(self._reader.read(), self._snapshot)
+            self._mark = mark
+        self._known_current = looked
+
+    def _keep_looking(self) -> None:
+        while True:
+            try:
+                self.current()
+            except DatabaseUnavailable:
+                pass  # logged and told by readyz; the next look may find it well
+            except Exception:
+                log.exception("taking a snapshot failed")
+            if self._stop.wait(self._seconds):
+                return
