@@ -1,0 +1,161 @@
+"""Management API keys, kept as hashes in a SQLite file of our own."""
+
+import hashlib
+import os
+import secrets
+import string
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import peewee
+from peewee import SqliteDatabase
+
+from database import IS_MISSING, DatabaseUnavailable, Mark, Reader
+from models import Row, text, timestamp
+from values import instant
+
+PREFIX = "bfst-"
+RANDOM_LENGTH = 44  # letters and digits: 262 bits
+SHOWN_LENGTH = 12  # what `api-key list` shows of a key
+
+_ALPHABET = string.ascii_letters + string.digits
+
+
+class ApiKeyError(Exception):
+    """A key cannot be made or revoked; the text says why."""
+
+
+class ApiKey(peewee.Model):
+    """One management API key. Times are RFC 3339; the key itself is nowhere."""
+
+    name = text()
+    shown = text()
+    sha256 = text(unique=True)
+    created_at = timestamp()
+    expires_at = timestamp()
+    revoked_at = timestamp()
+
+    class Meta:
+        table_name = "api_keys"
+
+
+def is_expired(row: Row, now: datetime) -> bool:
+    """Whether a key's (or virtual key's) `expires_at` has passed; unset never does.
+
+    A time that cannot be read has passed: with credentials, doubt is a no.
+    """
+    if not row.expires_at:
+        return False
+    try:
+        expires = instant(row.expires_at)
+    except (ValueError, TypeError):
+        return True
+    if expires == instant(None):
+        return False
+    return expires <= (int(now.timestamp()), now.microsecond * 1000)
+
+
+class ApiKeyReader:
+    """Looks keys up for requests; a change in the file counts from the next one on."""
+
+    def __init__(self, path: Path) -> None:
+        self._reader = Reader(path, (ApiKey,), (ApiKey,))
+        self._lock = threading.Lock()
+        self._mark: Mark = ()
+        self._by_hash: dict[str, Row] = {}
+
+    def find(self, token: str) -> Row | None:
+        """The key with this text, expired and revoked ones too.
+
+        Raises DatabaseUnavailable where there is a file that cannot be read.
+        """
+        wanted = _sha256(token)
+        with self._lock:
+            self._refresh()
+            return self._by_hash.get(wanted)
+
+    def close(self) -> None:
+        with self._lock:
+            self._reader.close()
+
+    def _refresh(self) -> None:
+        try:
+            mark = self._reader.mark()
+            if mark != self._mark:
+                rows = self._reader.read()[ApiKey]
+                self._by_hash = {row.sha256: row for row in rows}
+                self._mark = mark
+        except DatabaseUnavailable as failure:
+            self._mark, self._by_hash = (), {}
+            if failure.reason != IS_MISSING:
+                raise
+
+
+def create_api_key(path: Path, name: str, lifetime: timedelta | None = None) -> str:
+    """Make a key and return it, the only time that it is seen.
+
+    Raises ApiKeyError where a key of that name is in use.
+    """
+    token = PREFIX + "".join(secrets.choice(_ALPHABET) for _ in range(RANDOM_LENGTH))
+    now = datetime.now(UTC)
+    with _writing(path):
+        if ApiKey.select().where(_unrevoked(name)).exists():
+            raise ApiKeyError(f'there is an API key "{name}" already; revoke it first')
+        ApiKey.create(
+            name=name,
+            shown=token[:SHOWN_LENGTH],
+            sha256=_sha256(token),
+            created_at=_time_text(now),
+            expires_at=_time_text(now + lifetime) if lifetime else None,
+        )
+    return token
+
+
+def revoke_api_key(path: Path, name: str) -> None:
+    """Revoke the key of that name. Raises ApiKeyError where there is none."""
+    with _writing(path):
+        revoked = ApiKey.update(revoked_at=_time_text(datetime.now(UTC)))
+        if not revoked.where(_unrevoked(name)).execute():
+            raise ApiKeyError(f'there is no API key "{name}" that could be revoked')
+
+
+def list_api_keys(path: Path) -> list[Row]:
+    """All keys, oldest first; none where there is no file."""
+    reader = Reader(path, (ApiKey,), (ApiKey,))
+    try:
+        return reader.read()[ApiKey]
+    except DatabaseUnavailable as failure:
+        if failure.reason == IS_MISSING:
+            return []
+        raise
+    finally:
+        reader.close()
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+    database = SqliteDatabase(str(path), timeout=5)
+    with (
+        database.bind_ctx([ApiKey]),
+        database.connection_context(),
+        database.atomic("IMMEDIATE"),
+    ):
+        database.create_tables([ApiKey])
+        yield
+
+
+def _unrevoked(name: str) -> peewee.Expression:
+    return (ApiKey.name == name) & ApiKey.revoked_at.is_null()
+
+
+def _sha256(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
+
+
+def _time_text(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,178 @@
+"""Who calls: from the Authorization header to a caller, and what that caller sees.
+
+Which kinds of caller a route takes is said at the route.
+"""
+
+import hashlib
+import ipaddress
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+import values
+from api_keys import PREFIX, RANDOM_LENGTH, ApiKeyReader, is_expired
+from errors import InvalidCredentials, MissingCredentials
+from models import Row
+from settings import Settings
+from snapshot import Scope, Snapshot
+from tokens import InvalidToken, Verifier
+
+VIRTUAL_KEY_PREFIX = "sk-bf-"
+
+_API_KEY = re.compile(f"{PREFIX}[A-Za-z0-9]{{{RANDOM_LENGTH}}}", re.ASCII)
+
+
+class Kind(StrEnum):
+    """The kinds of caller. The text is what messages and the log call them."""
+
+    MANAGEMENT_KEY = "management API key"
+    ADMIN_JWT = "admin JWT"
+    VIRTUAL_KEY_JWT = "virtual-key JWT"
+    VIRTUAL_KEY = "virtual key"
+    JWT = "JWT"  # one that nothing is known of, since it is not valid
+    NOBODY = "nobody"  # authentication is off
+
+
+SEES_EVERYTHING = (Kind.MANAGEMENT_KEY, Kind.ADMIN_JWT, Kind.NOBODY)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who calls. A virtual key is known by hash or id, and judged by a snapshot."""
+
+    kind: Kind
+    virtual_key_id: str = ""
+    value_hash: str = ""
+
+
+class Authenticator:
+    """Turns headers into callers and callers into what they see."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._off = settings.auth == "off"
+        self._all_teams = settings.virtual_key_scope == "all"
+        self._api_keys = ApiKeyReader(settings.access_database)
+        self._verifier = Verifier(settings)
+
+    def close(self) -> None:
+        self._api_keys.close()
+
+    def identify(
+        self, header: str | None, remote: str | None, taken: tuple[Kind, ...]
+    ) -> Caller:
+        """The caller behind an Authorization header, on a route that takes these kinds.
+
+        Raises MissingCredentials, InvalidCredentials, DatabaseUnavailable (the API
+        keys' file). A virtual key is only judged by `scope`, with a snapshot.
+        """
+        if self._off:
+            return _loopback_caller(remote)
+        token = _bearer_token(header)
+        kind = _shape(token)
+        if kind is Kind.VIRTUAL_KEY:
+            _require_taken(kind, taken)
+            value_hash = hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
+            return Caller(kind, value_hash=value_hash)
+        if kind is Kind.MANAGEMENT_KEY:
+            _require_valid(self._api_keys.find(token))
+            return Caller(kind)
+        return self._jwt_caller(token, taken)
+
+    def scope(self, caller: Caller, snapshot: Snapshot) -> Scope:
+        """What the caller sees of a snapshot; InvalidCredentials for a dead key."""
+        if caller.kind in SEES_EVERYTHING:
+            return Scope(everything=True, masked=False)
+        if caller.kind is Kind.VIRTUAL_KEY:
+            virtual_key = snapshot.virtual_key_by_hash(caller.value_hash)
+        else:
+            virtual_key = snapshot.virtual_key(caller.virtual_key_id)
+        if virtual_key is None:
+            raise InvalidCredentials("The virtual key is not known.")
+        _require_alive(virtual_key)
+        return (
+            Scope(everything=True)
+            if self._all_teams
+            else snapshot.scope_of(virtual_key)
+        )
+
+    def _jwt_caller(self, token: str, taken: tuple[Kind, ...]) -> Caller:
+        try:
+            claims = self._verifier.verify(token)
+        except InvalidToken as problem:
+            if Kind.ADMIN_JWT not in taken:
+                _require_taken(Kind.JWT, taken)
+            raise InvalidCredentials(f"The JWT is not valid: {problem}.") from None
+        if claims.role == "admin":
+            caller = Caller(Kind.ADMIN_JWT)
+        else:
+            caller = Caller(Kind.VIRTUAL_KEY_JWT, virtual_key_id=claims.subject)
+        _require_taken(caller.kind, taken)
+        return caller
+
+
+def _bearer_token(header: str | None) -> str:
+    scheme, _, token = (header or "").strip().partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token:
+        raise MissingCredentials(
+            "No credential was sent; send the header Authorization: Bearer <token>."
+        )
+    return token
+
+
+def _shape(token: str) -> Kind:
+    if token.startswith(PREFIX):
+        if _API_KEY.fullmatch(token) is None:
+            raise InvalidCredentials("The management API key is malformed.")
+        return Kind.MANAGEMENT_KEY
+    if token.startswith(VIRTUAL_KEY_PREFIX):
+        return Kind.VIRTUAL_KEY
+    if token.count(".") == 2:
+        return Kind.JWT
+    raise InvalidCredentials(
+        "The token is neither a management API key, a virtual key nor a JWT."
+    )
+
+
+def _require_taken(kind: Kind, taken: tuple[Kind, ...]) -> None:
+    # The customers document: "Virtual keys, dashboard/user/session tokens, and
+    # x-api-key headers are not supported on management APIs."
+    if kind not in taken:
+        article = "An" if kind[0] in "aeiou" else "A"
+        raise InvalidCredentials(
+            f"{article} {kind} is not accepted here: this route takes only a"
+            f" {' or '.join(taken)}, since it is part of the management API."
+        )
+
+
+def _require_valid(api_key: Row | None) -> None:
+    if api_key is None:
+        raise InvalidCredentials("The management API key is not known.")
+    if api_key.revoked_at:
+        raise InvalidCredentials("The management API key was revoked.")
+    if is_expired(api_key, datetime.now(UTC)):
+        raise InvalidCredentials("The management API key has expired.")
+
+
+def _require_alive(virtual_key: Row) -> None:
+    try:
+        active = virtual_key.is_active is None or values.flag(virtual_key.is_active)
+    except (ValueError, TypeError):
+        active = False  # with credentials, doubt is a no
+    if not active:
+        raise InvalidCredentials("The virtual key is not active.")
+    if is_expired(virtual_key, datetime.now(UTC)):
+        raise InvalidCredentials("The virtual key has expired.")
+
+
+def _loopback_caller(remote: str | None) -> Caller:
+    try:
+        loopback = ipaddress.ip_address(remote or "").is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise MissingCredentials(
+            "Authentication is off, and then only loopback addresses are answered."
+        )
+    return Caller(Kind.NOBODY)

@@ -1,0 +1,159 @@
+"""Every setting once: its name, its default, what it means, what it takes."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from click import ClickException
+
+MINIMUM_SECRET_BYTES = 32  # RFC 7518, section 3.2: as long as the HS256 digest
+
+
+class SettingError(ClickException):
+    """A setting holds a value that it does not take; the text names both.
+
+    A click exception, so that any command ends with the sentence and status 1.
+    """
+
+
+def _text(name: str, value: str) -> str:
+    return value
+
+
+def _path(name: str, value: str) -> Path:
+    return Path(value).expanduser()
+
+
+def _seconds(name: str, value: str) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = 0.0
+    if not 0.05 <= seconds <= 86_400:
+        raise SettingError(
+            f"{name} is {value!r}; it takes a number of seconds from 0.05 to 86400"
+        )
+    return seconds
+
+
+def _choice(*choices: str) -> Callable[[str, str], str]:
+    def parse(name: str, value: str) -> str:
+        if value.lower() not in choices:
+            raise SettingError(f"{name} is {value!r}; it takes {' or '.join(choices)}")
+        return value.lower()
+
+    return parse
+
+
+def _secret(name: str, value: str) -> bytes:
+    return strong_secret(value.encode(), name) if value else b""
+
+
+def strong_secret(secret: bytes, name: str) -> bytes:
+    """The secret, if it is long enough for HS256; raises SettingError without it."""
+    if len(secret) < MINIMUM_SECRET_BYTES:
+        raise SettingError(
+            f"{name} holds a secret of {len(secret)} bytes; HS256 needs at least"
+            f" {MINIMUM_SECRET_BYTES} (try: openssl rand -hex 32)"
+        )
+    return secret
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: the environment variable, the default as it would be typed, help."""
+
+    name: str
+    default: str
+    help: str
+    parse: Callable[[str, str], Any]
+
+
+SETTINGS = {
+    "database": Setting(
+        "GOVERNANCE_DATABASE",
+        "data/governance.db",
+        "the SQLite file with the gateway's tables; only read by the service",
+        _path,
+    ),
+    "access_database": Setting(
+        "GOVERNANCE_ACCESS_DATABASE",
+        "data/access.db",
+        "our own SQLite file with the hashes of the management API keys",
+        _path,
+    ),
+    "jwt_secret": Setting(
+        "GOVERNANCE_JWT_SECRET",
+        "",
+        "the HS256 secret, 32 bytes or more; goes before the secret file",
+        _secret,
+    ),
+    "jwt_secret_file": Setting(
+        "GOVERNANCE_JWT_SECRET_FILE",
+        "data/jwt-secret",
+        "the file with the HS256 secret; `flask token` makes it when missing",
+        _path,
+    ),
+    "jwt_public_key_file": Setting(
+        "GOVERNANCE_JWT_PUBLIC_KEY_FILE",
+        "",
+        "a PEM public key: RSA (RS256), P-256 (ES256) or Ed25519 (EdDSA)",
+        lambda name, value: _path(name, value) if value else None,
+    ),
+    "snapshot_seconds": Setting(
+        "GOVERNANCE_SNAPSHOT_SECONDS",
+        "2",
+        "how often the background check looks for a changed database",
+        _seconds,
+    ),
+    "virtual_key_scope": Setting(
+        "GOVERNANCE_VIRTUAL_KEY_SCOPE",
+        "own",
+        "which teams a virtual key sees: own (its customer's) or all",
+        _choice("own", "all"),
+    ),
+    "auth": Setting(
+        "GOVERNANCE_AUTH",
+        "on",
+        "on, or off: no credentials asked, for loopback clients only",
+        _choice("on", "off"),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The parsed settings; one field for each entry of SETTINGS."""
+
+    database: Path
+    access_database: Path
+    jwt_secret: bytes
+    jwt_secret_file: Path
+    jwt_public_key_file: Path | None
+    snapshot_seconds: float
+    virtual_key_scope: str
+    auth: str
+
+    def __repr__(self) -> str:
+        # The generated one would print the secret.
+        return f"Settings(database={str(self.database)!r})"
+
+
+def load_settings(overrides: Mapping[str, str] | None = None) -> Settings:
+    """Settings from the environment and, before it, `overrides` by the same names.
+
+    Raises SettingError for a wrong value and for an override nobody knows.
+    """
+    given = {**os.environ, **(overrides or {})}
+    known = {setting.name for setting in SETTINGS.values()}
+    if unknown := set(overrides or {}) - known:
+        raise SettingError(f"{min(unknown)} is no setting; there are {sorted(known)}")
+    parsed = {}
+    for field in fields(Settings):
+        setting = SETTINGS[field.name]
+        # A variable set to nothing counts as not set, as in a query.
+        value = str(given.get(setting.name) or setting.default)
+        parsed[field.name] = setting.parse(setting.name, value)
+    return Settings(**parsed)
