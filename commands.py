@@ -1,0 +1,224 @@
+"""The command line: thin wrappers over plain functions."""
+
+import json
+import re
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from flask import Flask, current_app
+from flask.cli import AppGroup
+
+import api_keys
+import tokens
+from database import DatabaseUnavailable
+from own_database import NotOurs
+from settings import SETTINGS, Settings
+
+DEMO_DATA = Path(__file__).parent / "data" / "demo.json"
+DEMO_KEY = "demo"
+
+UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+class Lifetime(click.ParamType):
+    """A whole number with s, m, h, d or w, as a timedelta."""
+
+    name = "lifetime"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> timedelta:
+        if isinstance(value, timedelta):
+            return value
+        match = re.fullmatch(r"([1-9][0-9]{0,5})([smhdw])", value)
+        if match is None:
+            self.fail(f"{value!r} is no lifetime; try 30m, 12h or 90d", param, ctx)
+        return timedelta(seconds=int(match[1]) * UNIT_SECONDS[match[2]])
+
+
+def register_commands(app: Flask) -> None:
+    """Add our commands to the application's `flask` command."""
+    for command in (serve, demo, load, api_key, token):
+        app.cli.add_command(command)
+
+
+def listening(function: Any) -> Any:
+    """The options of the commands that serve."""
+    for option in (
+        click.option("--workers", default=1, show_default=True, type=click.IntRange(1)),
+        click.option(
+            "--port", default=8080, show_default=True, type=click.IntRange(0, 65535)
+        ),
+        click.option("--host", default="127.0.0.1", show_default=True),
+    ):
+        function = option(function)
+    return function
+
+
+@click.command()
+@listening
+def serve(host: str, port: int, workers: int) -> None:
+    """Serve the two lists; prints "ready {...}" once they answer."""
+    _serve(host, port, workers, [])
+
+
+@click.command()
+@listening
+def demo(host: str, port: int, workers: int) -> None:
+    """Serve, with demo data where there is no database yet, and print curl lines."""
+    settings = _settings()
+    default = Path(SETTINGS["database"].default)
+    if settings.database == default and not default.exists():
+        import loading
+
+        loading.load_files([DEMO_DATA], settings.database)
+    key = _demo_key(settings)
+    paths = ("/api/governance/teams", "/api/governance/customers")
+    lines = [f"curl -H 'Authorization: Bearer {key}' '{{url}}{path}'" for path in paths]
+    _serve(host, port, workers, lines)
+
+
+def _serve(host: str, port: int, workers: int, lines: list[str]) -> None:
+    import serving  # other commands need no server
+
+    def tell(state: dict[str, Any]) -> None:
+        click.echo(f"ready {json.dumps(state)}")
+        for line in lines:
+            click.echo(line.format(url=state["url"]))
+
+    app = current_app._get_current_object()  # type: ignore[attr-defined]
+    try:
+        serving.serve(app, host, port, workers, tell)
+    except serving.CannotServe as problem:
+        _fail(str(problem))
+    except DatabaseUnavailable as problem:
+        _fail(
+            f"{problem}. Name a gateway's database in GOVERNANCE_DATABASE,"
+            " or make one with: flask load data/demo.json"
+        )
+
+
+def _demo_key(settings: Settings) -> str:
+    """A management API key that works and can be shown: kept in a file beside them."""
+    file = settings.access_database.with_name("demo-api-key")
+    reader = api_keys.ApiKeyReader(settings.access_database)
+    try:
+        key = file.read_text().strip()
+        row = reader.find(key)
+        if row is not None and not row.revoked_at:
+            return key
+    except FileNotFoundError:
+        pass
+    finally:
+        reader.close()
+    with suppress(api_keys.ApiKeyError):  # there may be none
+        api_keys.revoke_api_key(settings.access_database, DEMO_KEY)
+    key = api_keys.create_api_key(settings.access_database, DEMO_KEY)
+    tokens.write_private(file, key.encode())
+    return key
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--replace", is_flag=True, help="Remove what is not in the files.")
+def load(files: tuple[Path, ...], replace: bool) -> None:
+    """Load a gateway's config.json into our own database: all of it or nothing."""
+    import loading  # as with serving, the other commands start faster without
+
+    try:
+        counts = loading.load_files(files, _settings().database, replace=replace)
+    except loading.LoadError as wrong:
+        for problem in wrong.problems:
+            click.echo(problem, err=True)
+        _fail(f"nothing was loaded: {len(wrong.problems)} found wrong")
+    except NotOurs as problem:
+        _fail(str(problem))
+    told = ", ".join(f"{number} {what}" for what, number in counts.items())
+    click.echo(f"loaded into {_settings().database}: rows {told}")
+
+
+api_key = AppGroup("api-key", help="Management API keys: create, list, revoke.")
+
+
+@api_key.command("create")
+@click.argument("name")
+@click.option(
+    "--expires", type=Lifetime(), help="For example 90d; never, if not given."
+)
+def create_api_key(name: str, expires: timedelta | None) -> None:
+    """Make a key and print it, the only time that it is seen."""
+    try:
+        click.echo(api_keys.create_api_key(_settings().access_database, name, expires))
+    except api_keys.ApiKeyError as problem:
+        _fail(str(problem))
+
+
+@api_key.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+def list_api_keys(as_json: bool) -> None:
+    """Print name, first characters, created, expires, revoked; never the key."""
+    try:
+        rows = api_keys.list_api_keys(_settings().access_database)
+    except DatabaseUnavailable as problem:
+        _fail(str(problem))
+    names = ("name", "shown", "created_at", "expires_at", "revoked_at")
+    table = [{name: getattr(row, name) for name in names} for row in rows]
+    if as_json:
+        click.echo(json.dumps(table))
+        return
+    line = "{:<24}  {:<12}  {:<20}  {:<20}  {:<20}"
+    click.echo(line.format("NAME", "KEY", "CREATED", "EXPIRES", "REVOKED").rstrip())
+    for row in table:
+        click.echo(line.format(*(row[name] or "-" for name in names)).rstrip())
+
+
+@api_key.command("revoke")
+@click.argument("name")
+def revoke_api_key(name: str) -> None:
+    """Revoke a key; counts from the next request on."""
+    try:
+        api_keys.revoke_api_key(_settings().access_database, name)
+    except api_keys.ApiKeyError as problem:
+        _fail(str(problem))
+    click.echo(f'revoked "{name}"')
+
+
+token = AppGroup("token", help="JWTs for testing: an admin's, a virtual key's.")
+
+lifetime_option = click.option(
+    "--expires", type=Lifetime(), default="1h", show_default=True
+)
+
+
+@token.command("admin")
+@lifetime_option
+def admin_token(expires: timedelta) -> None:
+    """Print an admin JWT."""
+    _print_token("admin", "admin", expires)
+
+
+@token.command("virtual-key")
+@click.argument("virtual_key_id")
+@lifetime_option
+def virtual_key_token(virtual_key_id: str, expires: timedelta) -> None:
+    """Print a virtual key's JWT."""
+    _print_token("virtual_key", virtual_key_id, expires)
+
+
+def _print_token(role: str, subject: str, expires: timedelta) -> None:
+    settings = _settings()
+    secret = settings.jwt_secret or tokens.read_secret(settings.jwt_secret_file)
+    if not secret:
+        secret = tokens.make_secret_file(settings.jwt_secret_file)
+        click.echo(f"made the secret file {settings.jwt_secret_file}", err=True)
+    click.echo(tokens.make_token(secret, role, subject, expires.total_seconds()))
+
+
+def _settings() -> Settings:
+    settings: Settings = current_app.extensions["settings"]
+    return settings
+
+
+def _fail(sentence: str) -> NoReturn:
+    raise click.ClickException(sentence)
