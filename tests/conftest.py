@@ -1,0 +1,122 @@
+"""What most tests need: a gateway's database, an application on it, credentials."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from api_keys import create_api_key
+from app import create_app
+from flask import Flask
+from flask.testing import FlaskClient
+from gateway import Gateway, fill
+from tokens import make_token
+from werkzeug.test import TestResponse
+
+SECRET = "a-secret-of-the-tests-with-32-bytes-or-more"
+
+
+@pytest.fixture(params=["older", "newer"])
+def layout(request: pytest.FixtureRequest) -> str:
+    """Both table layouts, one after the other."""
+    return str(request.param)
+
+
+@pytest.fixture(params=["database", "memory"])
+def source(request: pytest.FixtureRequest) -> str:
+    """Both modes, one after the other."""
+    return str(request.param)
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Gateway:
+    """An empty database of a newer gateway."""
+    return Gateway(tmp_path / "config.db", "newer")
+
+
+@pytest.fixture
+def filled(tmp_path: Path, layout: Any) -> Gateway:
+    """A database with a little of everything, in both layouts."""
+    gateway = Gateway(tmp_path / "config.db", layout)
+    fill(gateway)
+    return gateway
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> dict[str, str]:
+    """The settings of the tests' applications; all files are in tmp_path."""
+    return {
+        "GOVERNANCE_DATABASE": str(tmp_path / "config.db"),
+        "GOVERNANCE_ACCESS_DATABASE": str(tmp_path / "access.db"),
+        "GOVERNANCE_JWT_SECRET": SECRET,
+        "GOVERNANCE_JWT_SECRET_FILE": str(tmp_path / "jwt-secret"),
+        "GOVERNANCE_JWT_PUBLIC_KEY_FILE": "",
+        "GOVERNANCE_SNAPSHOT_SECONDS": "3600",
+        "GOVERNANCE_VIRTUAL_KEY_SCOPE": "own",
+        "GOVERNANCE_AUTH": "on",
+    }
+
+
+@pytest.fixture
+def make_app(settings: dict[str, str]) -> Iterator[Callable[..., Flask]]:
+    """Makes applications, with settings of their own if given; closes them after."""
+    made: list[Flask] = []
+
+    def make(**overrides: str) -> Flask:
+        app = create_app({**settings, **overrides})
+        app.testing = False  # failures become answers, as in service
+        made.append(app)
+        return app
+
+    yield make
+    for app in made:
+        app.extensions["keeper"].stop()
+        app.extensions["authenticator"].close()
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Flask:
+    return make_app()
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def api_key(tmp_path: Path) -> str:
+    """A management API key that works."""
+    return create_api_key(tmp_path / "access.db", "tests")
+
+
+@pytest.fixture
+def admin_jwt() -> str:
+    return make_token(SECRET.encode(), "admin", "admin", 3600)
+
+
+@pytest.fixture
+def get(client: FlaskClient, api_key: str) -> Callable[..., TestResponse]:
+    """get("teams", token=..., limit=1): a GET with a token, the API key's if not given.
+
+    `token=None` sends no credential; `source="memory"` asks from memory, after a look
+    at the database, so that both modes see what was written before.
+    """
+
+    def get(
+        name: str, token: str | None = api_key, source: str = "database", **query: Any
+    ) -> TestResponse:
+        if source == "memory":
+            client.get(_path(name), headers=_bearer(api_key))
+            query["from_memory"] = "true"
+        return client.get(_path(name), query_string=query, headers=_bearer(token))
+
+    return get
+
+
+def _path(name: str) -> str:
+    return f"/api/governance/{name}"
+
+
+def _bearer(token: str | None) -> dict[str, str]:
+    return {} if token is None else {"Authorization": f"Bearer {token}"}

@@ -1,0 +1,168 @@
+"""Gateway databases for the tests, made here in both table layouts."""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import models
+from peewee import SqliteDatabase
+
+T0 = "2026-04-01 10:00:00+00:00"
+T1 = "2026-04-01 10:00:00.000000001+00:00"
+T2 = "2026-04-01 10:00:00.5+00:00"
+T3 = "2026-04-02 09:30:00.175193779+00:00"
+
+
+class Gateway:
+    """A gateway's database file: rows go in by model and column, as they are stored.
+
+    A column that the layout does not have is left out of the row, so that a test can
+    say all it knows and run in both layouts.
+    """
+
+    def __init__(self, path: Path, layout: models.Layout = "newer") -> None:
+        self.path = path
+        self.layout = layout
+        database = SqliteDatabase(str(path))
+        with database.connection_context():
+            models.create_tables(database, layout)
+
+    @contextmanager
+    def writer(self) -> Iterator[sqlite3.Connection]:
+        connection = sqlite3.connect(self.path, timeout=10)
+        try:
+            with connection:
+                yield connection
+        finally:
+            connection.close()
+
+    def execute(self, sql: str, *values: Any) -> None:
+        with self.writer() as connection:
+            connection.execute(sql, values)
+
+    def add(self, model: Any, **values: Any) -> None:
+        """Insert a row. Lists and dicts go in as JSON text; times default to T0."""
+        columns = {c.name: c.column_name for c in models.columns(model, self.layout)}
+        for name in ("created_at", "updated_at"):
+            values.setdefault(name, T0)
+        row = {columns[n]: _stored(v) for n, v in values.items() if n in columns}
+        names = ", ".join(f'"{name}"' for name in row)
+        marks = ", ".join("?" * len(row))
+        table = model._meta.table_name
+        self.execute(f'INSERT INTO "{table}" ({names}) VALUES ({marks})', *row.values())
+
+    def customer(self, id: str, **values: Any) -> None:
+        self.add(models.Customer, **{"id": id, "name": f"Customer {id}", **values})
+
+    def team(self, id: str, customer_id: str | None = None, **values: Any) -> None:
+        row = {"id": id, "name": f"Team {id}", "customer_id": customer_id, **values}
+        self.add(models.Team, **row)
+
+    def virtual_key(self, id: str, **values: Any) -> str:
+        """Insert a virtual key and return its value; its hash is stored too."""
+        value = values.setdefault("value", f"sk-bf-{id}-0000-fake")
+        values.setdefault("value_hash", hashlib.sha256(value.encode()).hexdigest())
+        values.setdefault("is_active", 1)
+        values.setdefault("encryption_status", "plain_text")
+        self.add(models.VirtualKey, **{"id": id, "name": f"Key {id}", **values})
+        return str(value)
+
+    def budget(
+        self, id: str, owner: str = "", owner_id: Any = None, **values: Any
+    ) -> None:
+        """Insert a budget, linked to its owner the way this layout does it.
+
+        `owner` is the column by which a newer budget would name it ("team_id").
+        """
+        row = {
+            "id": id,
+            "max_limit": 100.0,
+            "reset_duration": "1d",
+            "current_usage": 0.0,
+        }
+        row |= {"last_reset": T0, **values}
+        if owner and self.layout == "newer":
+            row[owner] = owner_id
+        self.add(models.Budget, **row)
+        if owner and self.layout == "older":
+            table = {
+                "team_id": "governance_teams",
+                "customer_id": "governance_customers",
+                "virtual_key_id": "governance_virtual_keys",
+                "provider_config_id": "governance_virtual_key_provider_configs",
+            }[owner]
+            self.execute(f"UPDATE {table} SET budget_id = ? WHERE id = ?", id, owner_id)
+
+    def rate_limit(self, id: str, **values: Any) -> None:
+        row = {"id": id, "token_current_usage": 0, "request_current_usage": 0, **values}
+        self.add(models.RateLimit, **row)
+
+    def provider_key(self, id: int, provider: str = "openai", **values: Any) -> None:
+        row = {"id": id, "name": f"key-{id}", "key_id": f"uuid-{id}", "provider_id": 1}
+        row |= {"provider": provider, "value": f"env.KEY_{id}", "enabled": 1, **values}
+        self.add(models.ProviderKey, **row)
+
+    def provider_config(
+        self, id: int, virtual_key_id: str, keys: tuple[int, ...] = (), **values: Any
+    ) -> None:
+        row = {
+            "id": id,
+            "virtual_key_id": virtual_key_id,
+            "provider": "openai",
+            **values,
+        }
+        self.add(models.ProviderConfig, **row)
+        for key in keys:
+            self.add(
+                models.ProviderConfigKey, provider_config_id=id, provider_key_id=key
+            )
+
+    def mcp_client(self, id: int, **values: Any) -> None:
+        row = {"id": id, "client_id": f"client-{id}", "name": f"mcp-{id}", **values}
+        self.add(models.McpClient, **{"connection_type": "http", **row})
+
+    def mcp_config(
+        self, id: int, virtual_key_id: str, client: int, **values: Any
+    ) -> None:
+        row = {"id": id, "virtual_key_id": virtual_key_id, "mcp_client_id": client}
+        self.add(models.McpConfig, **row, **values)
+
+
+def fill(gateway: Gateway) -> None:
+    """A little of everything, the same in both layouts: two customers, four teams
+    (one of nobody), five virtual keys (of teams, of a customer, of nobody).
+    """
+    gateway.rate_limit("limit-1", token_max_limit=2**53 + 1, token_reset_duration="1h")
+    gateway.customer("acme", name="Acme Freight", rate_limit_id="limit-1")
+    gateway.customer("zenith", name="Zenith Labs", created_at=T3)
+    gateway.team("acme-ops", "acme", name="Operations", profile={"tier": "gold"})
+    gateway.team("acme-dev", "acme", name="Développement", created_at=T1)
+    gateway.team("zenith-ml", "zenith", name="ML 分析", created_at=T2)
+    gateway.team("lone", None, name="Skunkworks", created_at=T3)
+    gateway.virtual_key("key-ops", team_id="acme-ops", description="nightly jobs")
+    gateway.virtual_key("key-dev", team_id="acme-dev", is_active=0)
+    gateway.virtual_key("key-acme", customer_id="acme", created_at=T2)
+    gateway.virtual_key("key-lone", team_id="lone")
+    gateway.virtual_key("key-nobody")
+    gateway.provider_key(1, models_json=["gpt-4o"], weight=0.5)
+    gateway.provider_key(2, "azure", value="plain-secret", azure_endpoint="env.AZURE")
+    gateway.provider_config(1, "key-ops", (2, 1), weight=1.0, allowed_models=["gpt-4o"])
+    gateway.mcp_client(
+        1,
+        name="tickets",
+        connection_string="https://user:pw@tickets.example/mcp?key=hunter2",
+        headers_json={"Authorization": "Bearer mcp-secret", "X-Env": "env.MCP"},
+    )
+    gateway.mcp_config(1, "key-ops", 1, tools_to_execute=["*"])
+    gateway.budget("budget-acme", "customer_id", "acme", max_limit=1000.0)
+    gateway.budget("budget-ops", "team_id", "acme-ops", current_usage=99.5)
+    gateway.budget("budget-key", "virtual_key_id", "key-ops")
+    gateway.budget("budget-config", "provider_config_id", 1)
+
+
+def _stored(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, dict | list) else value
