@@ -161,9 +161,8 @@ def _select(database: SqliteDatabase, model: type[peewee.Model]) -> list[Row]:
             for field in model._meta.sorted_fields
         )
     )
-    make = row_type(model)._make
     try:
-        return [make(row) for row in database.execute(query)]
+        return _rows(database, model, query)
     except sqlite3.OperationalError as problem:
         if "decode to UTF-8" not in str(problem):
             raise
@@ -171,9 +170,20 @@ def _select(database: SqliteDatabase, model: type[peewee.Model]) -> list[Row]:
     connection = database.connection()
     connection.text_factory = lambda text: text.decode("utf-8", "replace")
     try:
-        return [make(row) for row in database.execute(query)]
+        return _rows(database, model, query)
     finally:
         connection.text_factory = str
+
+
+def _rows(
+    database: SqliteDatabase, model: type[peewee.Model], query: peewee.Query
+) -> list[Row]:
+    rows = [row_type(model)._make(values) for values in database.execute(query)]
+    if any(row[0] is None for row in rows):
+        # SQLite lets a text primary key be NULL; nothing could refer to such a row.
+        log.warning("%s: has a row without an id, left out", model._meta.table_name)
+        rows = [row for row in rows if row[0] is not None]
+    return rows
 
 
 def _reason(problem: Exception) -> str:

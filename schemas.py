@@ -8,7 +8,7 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, ClassVar
 
 import orjson
@@ -64,6 +64,8 @@ class StoredField(fields.Field):
 
 
 def _attribute(obj: Any, name: str) -> Any:
+    if type(obj) is dict:  # nearly always, and much quicker to tell than a Mapping
+        return obj.get(name)
     return obj.get(name) if isinstance(obj, Mapping) else getattr(obj, name, None)
 
 
@@ -244,6 +246,22 @@ class EntitySchema(Schema):
     def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
         """What the object has by that name, None where it has nothing."""
         return _attribute(obj, attr)
+
+    def dump_row(self, row: dict[str, Any]) -> dict[str, Any]:
+        """What `dump` gives for one dict, in half the time: there are no hooks here."""
+        dumped = {}
+        for name, attribute, serialize in self._members:
+            value = serialize(row.get(attribute), attribute, row)
+            if value is not LEFT_OUT:
+                dumped[name] = value
+        return dumped
+
+    @cached_property
+    def _members(self) -> list[tuple[str, str, Any]]:
+        return [
+            (name, field.attribute or name, field._serialize)
+            for name, field in self.dump_fields.items()
+        ]
 
 
 class BudgetSchema(EntitySchema):

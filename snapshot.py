@@ -10,17 +10,16 @@ from typing import Any
 
 import orjson
 
-from composer import Composer
+from changes import touched
 from database import Rows
+from index import Index
 from models import Row
 from schemas import Query
-from tree import Index, Tree
+from view import Entity, View
 
 KEEP_BYTES = 4 * 2**20  # an answer up to this size is kept whole, a larger one streamed
 KEPT_BYTES = 16 * 2**20  # all kept answers of a snapshot together
 PIECE_BYTES = 256 * 2**10  # a streamed answer goes out in pieces of about this size
-
-_HOLE = b"\0"  # where a team's customer goes; never part of JSON text
 
 
 @dataclass(frozen=True)
@@ -34,18 +33,6 @@ class Scope:
     masked: bool = True
     customer_id: str | None = None
     team_id: str | None = None
-
-
-@dataclass(frozen=True)
-class Entity:
-    """One entity of a list: its JSON in parts, and a digest of what is in it."""
-
-    parts: tuple[bytes, ...]
-    digest: bytes
-
-    @property
-    def size(self) -> int:
-        return sum(map(len, self.parts))
 
 
 @dataclass(frozen=True)
@@ -65,14 +52,16 @@ class Snapshot:
     """All rows of one moment. `before` lends what it knows of equal rows."""
 
     def __init__(self, rows: Rows, before: "Snapshot | None" = None) -> None:
-        self.index = Index(rows)
-        self._composer: Composer = Composer(before._composer if before else None)
-        self._clear = _View(Tree(self.index, self._composer, masked=False))
-        self._masked = _View(Tree(self.index, self._composer, masked=True))
+        self.index: Index = Index(rows, before.index if before else None)
+        change = touched(before.index, self.index) if before else None
+        self._clear = View(self.index, masked=False)
+        self._masked = View(self.index, masked=True)
+        if before is not None and change is not None:
+            self._clear.borrow(before._clear, change)
+            self._masked.borrow(before._masked, change)
+        self._clear.complete()
         self._answers: dict[Any, Answer] = {}
         self._kept_bytes = 0
-        self._clear.complete()
-        self._composer.forget_before()
         self._virtual_key_by_hash = {
             _value_hash(row): row for row in self.index.virtual_keys
         }
@@ -158,58 +147,6 @@ class Snapshot:
         self._kept_bytes += kept
 
 
-class _View:
-    """The entities as one kind of caller sees them, each made once."""
-
-    def __init__(self, tree: Tree) -> None:
-        self.tree = tree
-        self._teams: dict[str, Entity] = {}
-        self._team_halves: dict[str, tuple[bytes, bytes]] = {}
-        self._customers: dict[str, Entity] = {}
-
-    def complete(self) -> None:
-        for row in self.tree.index.customers:
-            self.customer(row)
-        for row in self.tree.index.teams:
-            self.team(row)
-
-    def customer(self, row: Row) -> Entity:
-        entity = self._customers.get(row.id)
-        if entity is None:
-            halves = (self._halves(team) for team in self._teams_of(row))
-            teams = (b"".join((before, b"{}", after)) for before, after in halves)
-            whole = self.tree.customer(row, teams)
-            entity = Entity((whole,), _digest(whole))
-            self._customers[row.id] = entity
-        return entity
-
-    def team(self, row: Row) -> Entity:
-        entity = self._teams.get(row.id)
-        if entity is None:
-            before, after = self._halves(row)
-            customer = self.tree.index.customer.get(row.customer_id)
-            if customer is None:
-                entity = Entity((before,), _digest(before))
-            else:
-                parts = self.customer(customer).parts
-                # All of the team is in its customer: that digest tells both.
-                digest = _digest(row.id.encode() + self.customer(customer).digest)
-                entity = Entity((before, *parts, after), digest)
-            self._teams[row.id] = entity
-        return entity
-
-    def _teams_of(self, customer: Row) -> list[Row]:
-        return self.tree.index.teams_of.get(customer.id, [])
-
-    def _halves(self, row: Row) -> tuple[bytes, bytes]:
-        """A team's JSON before and after its customer; without one, all is before."""
-        halves = self._team_halves.get(row.id)
-        if halves is None:
-            before, _, after = self.tree.team(row, _HOLE).partition(_HOLE)
-            halves = self._team_halves[row.id] = before, after
-        return halves
-
-
 def _page(rows: list[Row], query: Query) -> tuple[list[Row], dict[str, int]]:
     """The rows that a query asks for, and the numbers that the answer ends with."""
     if query.search:
@@ -237,10 +174,6 @@ def _pieces(head: bytes, entities: list[Entity], tail: bytes) -> Iterator[bytes]
             yield b"".join(waiting)
             waiting, size = [], 0
     yield b"".join([*waiting, tail])
-
-
-def _digest(text: bytes) -> bytes:
-    return hashlib.blake2b(text, digest_size=16).digest()
 
 
 def _value_hash(row: Row) -> str:

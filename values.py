@@ -23,28 +23,38 @@ def instant(timestamp: str | None) -> tuple[int, int]:
     """A stored timestamp as (seconds since 1970, nanoseconds), for comparing.
 
     Unset is the zero time; a text without a zone is UTC. Raises ValueError for text
-    that is no timestamp.
+    that is no timestamp of the years 1 to 9999.
     """
-    match = _TIMESTAMP.fullmatch(timestamp or ZERO_TIME)
-    if match is None:
-        raise ValueError("is not a timestamp")
-    day, time, fraction, sign, hours, minutes = match.groups()
-    since = datetime.fromisoformat(f"{day}T{time}") - _EPOCH
-    seconds = since.days * 86_400 + since.seconds
-    if sign:
-        offset = int(hours) * 3600 + int(minutes) * 60
-        seconds += -offset if sign == "+" else offset
+    moment, offset, fraction = _parsed(timestamp or ZERO_TIME)
+    since = moment - _EPOCH
+    seconds = since.days * 86_400 + since.seconds - offset
     if not _FIRST_SECOND <= seconds <= _LAST_SECOND:
         raise ValueError("is not a timestamp of the years 1 to 9999")
-    return seconds, int((fraction or "0")[:9].ljust(9, "0"))
+    return seconds, int(fraction.ljust(9, "0"))
 
 
 def rfc3339(timestamp: str) -> str:
-    """A stored timestamp as RFC 3339 in UTC, nanoseconds kept, trailing zeros not."""
-    seconds, nanoseconds = instant(timestamp)
-    whole = (_EPOCH + timedelta(seconds=seconds)).isoformat()
-    fraction = f".{nanoseconds:09}".rstrip("0") if nanoseconds else ""
-    return f"{whole}{fraction}Z"
+    """A stored timestamp as RFC 3339 in UTC, nanoseconds kept, trailing zeros not.
+
+    Raises ValueError as `instant` does.
+    """
+    moment, offset, fraction = _parsed(timestamp)
+    if offset:
+        seconds, _ = instant(timestamp)
+        moment = _EPOCH + timedelta(seconds=seconds)
+    fraction = fraction.rstrip("0")
+    return f"{moment.isoformat()}.{fraction}Z" if fraction else f"{moment.isoformat()}Z"
+
+
+def _parsed(timestamp: str) -> tuple[datetime, int, str]:
+    """Local date and time, seconds that its zone is east of UTC, digits of a second."""
+    match = _TIMESTAMP.fullmatch(timestamp)
+    if match is None:
+        raise ValueError("is not a timestamp")
+    day, time, fraction, sign, hours, minutes = match.groups()
+    offset = int(hours) * 3600 + int(minutes) * 60 if sign else 0
+    moment = datetime.fromisoformat(f"{day}T{time}")
+    return moment, -offset if sign == "-" else offset, (fraction or "")[:9]
 
 
 def number(value: object) -> int | float:

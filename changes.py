@@ -1,0 +1,116 @@
+"""Which entities differ between two moments, so that only those are made anew."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import peewee
+
+from index import Index
+from models import (
+    Budget,
+    Customer,
+    McpClient,
+    McpConfig,
+    Provider,
+    ProviderConfig,
+    ProviderConfigKey,
+    ProviderKey,
+    RateLimit,
+    Row,
+    Team,
+    VirtualKey,
+)
+
+# Parts of so many entities, and so seldom changed, that all are made anew then.
+EVERYWHERE = (Provider, ProviderKey, McpClient)
+OWNERS = (Customer, Team, VirtualKey, ProviderConfig)
+
+Model = type[peewee.Model]
+
+
+@dataclass
+class Touched:
+    """The ids of the entities that a change touches, what they are part of included."""
+
+    customers: set[Any] = field(default_factory=set)
+    teams: set[Any] = field(default_factory=set)
+    virtual_keys: set[Any] = field(default_factory=set)
+
+
+def touched(before: Index, after: Index) -> Touched | None:
+    """What differs between two indexes; None where everything may."""
+    changed = [model for model in after.rows if after.changed(model, before)]
+    if not set(changed).isdisjoint(EVERYWHERE):
+        return None
+    found = Touched()
+    for model in changed:
+        old, new = set(before.rows[model]), set(after.rows[model])
+        _Touch(before, found).rows(model, old - new)
+        _Touch(after, found).rows(model, new - old)
+    return found
+
+
+class _Touch:
+    """Follows rows up to the entities they are part of, by the links of one index."""
+
+    def __init__(self, index: Index, found: Touched) -> None:
+        self.index = index
+        self.found = found
+
+    def rows(self, model: Model, rows: set[Row]) -> None:
+        if model is Budget:
+            self._owners_naming("budget_id", rows)
+        if model is RateLimit:
+            self._owners_naming("rate_limit_id", rows)
+        else:
+            for row in rows:
+                self._row(model, row)
+
+    def _owners_naming(self, column: str, rows: set[Row]) -> None:
+        ids = {row.id for row in rows}
+        for model in OWNERS:
+            for owner in self.index.rows[model]:
+                if getattr(owner, column) in ids:
+                    self._row(model, owner)
+
+    def _row(self, model: Model, row: Row) -> None:
+        if model is Customer:
+            self._customer(row.id)
+            # Whether there is the customer shows in its teams and keys.
+            for team in self.index.teams_of.get(row.id, ()):
+                self._team(team.id)
+            for virtual_key in self.index.virtual_keys_of_customer.get(row.id, ()):
+                self._virtual_key(virtual_key.id)
+        elif model is Team:
+            self._team(row.id)
+            for virtual_key in self.index.virtual_keys_of_team.get(row.id, ()):
+                self._virtual_key(virtual_key.id)
+        elif model is VirtualKey:
+            self._virtual_key(row.id)
+        elif model in (ProviderConfig, McpConfig):
+            self._virtual_key(row.virtual_key_id)
+        elif model is ProviderConfigKey:
+            self._provider_config(row.provider_config_id)
+        elif model is Budget:
+            self._customer(row.customer_id)
+            self._team(row.team_id)
+            self._virtual_key(row.virtual_key_id)
+            self._provider_config(row.provider_config_id)
+
+    def _provider_config(self, config_id: Any) -> None:
+        if (config := self.index.provider_config.get(config_id)) is not None:
+            self._virtual_key(config.virtual_key_id)
+
+    def _virtual_key(self, virtual_key_id: Any) -> None:
+        self.found.virtual_keys.add(virtual_key_id)
+        if (row := self.index.virtual_key.get(virtual_key_id)) is not None:
+            self._team(row.team_id)
+            self._customer(row.customer_id)
+
+    def _team(self, team_id: Any) -> None:
+        self.found.teams.add(team_id)
+        if (row := self.index.team.get(team_id)) is not None:
+            self._customer(row.customer_id)
+
+    def _customer(self, customer_id: Any) -> None:
+        self.found.customers.add(customer_id)

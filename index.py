@@ -1,0 +1,197 @@
+"""The rows of one moment under the ids that lead to them, in the answers' order."""
+
+from functools import cached_property
+from typing import Any
+
+import peewee
+
+import values
+from database import Rows
+from models import (
+    Budget,
+    Customer,
+    McpClient,
+    McpConfig,
+    Provider,
+    ProviderConfig,
+    ProviderConfigKey,
+    ProviderKey,
+    RateLimit,
+    Row,
+    Team,
+    VirtualKey,
+)
+
+ById = dict[Any, Row]
+Groups = dict[Any, list[Row]]
+
+# The columns by which a newer gateway's budget names its owner.
+BUDGET_OWNERS = ("team_id", "customer_id", "virtual_key_id", "provider_config_id")
+
+
+class Index:
+    """All rows, found by id and by what they belong to; each part made when asked for.
+
+    Tables that are the same as those of the index `before` lend their parts.
+    """
+
+    def __init__(self, rows: Rows, before: "Index | None" = None) -> None:
+        self.rows: Rows = {
+            model: before.rows[model] if before and new == before.rows[model] else new
+            for model, new in rows.items()
+        }
+        if before is not None:
+            for part, model in _PARTS.items():
+                if part in before.__dict__ and not self.changed(model, before):
+                    self.__dict__[part] = before.__dict__[part]
+
+    def changed(self, model: type[peewee.Model], before: "Index") -> bool:
+        """Whether a table differs from that of the index this one was made after."""
+        return self.rows[model] is not before.rows[model]
+
+    @cached_property
+    def customers(self) -> list[Row]:
+        return by_age(self.rows[Customer])
+
+    @cached_property
+    def customer(self) -> ById:
+        return _by_id(self.rows[Customer])
+
+    @cached_property
+    def teams(self) -> list[Row]:
+        return by_age(self.rows[Team])
+
+    @cached_property
+    def team(self) -> ById:
+        return _by_id(self.rows[Team])
+
+    @cached_property
+    def teams_of(self) -> Groups:
+        return _grouped(self.teams, "customer_id")
+
+    @cached_property
+    def virtual_keys(self) -> list[Row]:
+        return by_age(self.rows[VirtualKey])
+
+    @cached_property
+    def virtual_key(self) -> ById:
+        return _by_id(self.rows[VirtualKey])
+
+    @cached_property
+    def virtual_keys_of_team(self) -> Groups:
+        return _grouped(self.virtual_keys, "team_id")
+
+    @cached_property
+    def virtual_keys_of_customer(self) -> Groups:
+        return _grouped(self.virtual_keys, "customer_id")
+
+    @cached_property
+    def budget(self) -> ById:
+        return _by_id(self.rows[Budget])
+
+    @cached_property
+    def budgets_of(self) -> dict[str, Groups]:
+        rows = self.rows[Budget]
+        return {owner: _grouped(rows, owner) for owner in BUDGET_OWNERS}
+
+    @cached_property
+    def rate_limit(self) -> ById:
+        return _by_id(self.rows[RateLimit])
+
+    @cached_property
+    def provider_config(self) -> ById:
+        return _by_id(self.rows[ProviderConfig])
+
+    @cached_property
+    def provider_configs_of(self) -> Groups:
+        return _grouped(sorted(self.rows[ProviderConfig], key=_id), "virtual_key_id")
+
+    @cached_property
+    def attached_to(self) -> Groups:
+        return _grouped(self.rows[ProviderConfigKey], "provider_config_id")
+
+    @cached_property
+    def provider_key(self) -> ById:
+        return _by_id(self.rows[ProviderKey])
+
+    @cached_property
+    def provider(self) -> ById:
+        return _by_id(self.rows[Provider])
+
+    @cached_property
+    def mcp_configs_of(self) -> Groups:
+        return _grouped(sorted(self.rows[McpConfig], key=_id), "virtual_key_id")
+
+    @cached_property
+    def mcp_client(self) -> ById:
+        return _by_id(self.rows[McpClient])
+
+    def budgets(self, owner: str, row: Row) -> list[Row]:
+        """An owner's budgets; `owner` is the column by which a budget names it."""
+        budgets = self.budgets_of[owner].get(row.id, [])
+        # Older gateways keep the link the other way round.
+        named = self.budget.get(row.budget_id)
+        if named is not None and all(budget.id != named.id for budget in budgets):
+            budgets = [*budgets, named]
+        return by_age(budgets)
+
+    def provider_keys(self, config: Row) -> list[Row]:
+        """The provider keys attached to a provider config, by id."""
+        attached = (
+            link.provider_key_id for link in self.attached_to.get(config.id, ())
+        )
+        keys = (self.provider_key.get(key_id) for key_id in attached)
+        return sorted((key for key in keys if key is not None), key=_id)
+
+
+# Which table each part is made of.
+_PARTS: dict[str, type[peewee.Model]] = {
+    "customers": Customer,
+    "customer": Customer,
+    "teams": Team,
+    "team": Team,
+    "teams_of": Team,
+    "virtual_keys": VirtualKey,
+    "virtual_key": VirtualKey,
+    "virtual_keys_of_team": VirtualKey,
+    "virtual_keys_of_customer": VirtualKey,
+    "budget": Budget,
+    "budgets_of": Budget,
+    "rate_limit": RateLimit,
+    "provider_config": ProviderConfig,
+    "provider_configs_of": ProviderConfig,
+    "attached_to": ProviderConfigKey,
+    "provider_key": ProviderKey,
+    "provider": Provider,
+    "mcp_configs_of": McpConfig,
+    "mcp_client": McpClient,
+}
+
+
+def by_age(rows: list[Row]) -> list[Row]:
+    """Rows by the instant of their creation, then by id."""
+    return sorted(rows, key=_age) if len(rows) > 1 else rows
+
+
+def _age(row: Row) -> tuple[tuple[int, int], str]:
+    try:
+        created = values.instant(row.created_at)
+    except (ValueError, TypeError):
+        created = values.instant(None)  # reported where the value itself is dumped
+    return created, str(row.id)
+
+
+def _id(row: Row) -> Any:
+    return row.id
+
+
+def _by_id(rows: list[Row]) -> ById:
+    return {row.id: row for row in rows if row.id not in (None, "")}
+
+
+def _grouped(rows: list[Row], column: str) -> Groups:
+    groups: Groups = {}
+    for row in rows:
+        if (owner := getattr(row, column)) not in (None, ""):
+            groups.setdefault(owner, []).append(row)
+    return groups
