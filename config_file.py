@@ -110,13 +110,18 @@ def _add_virtual_key(draft: Draft, virtual_key: dict[str, Any], place: str) -> N
     for at, config in _places(
         virtual_key.pop("mcp_configs", []), f"{place}.mcp_configs"
     ):
-        refers = config.get("mcp_client_name") or config.get("mcp_client_id")
+        by_id = "mcp_client_name" not in config and "mcp_client_id" in config
+        named_by = "mcp_client_id" if by_id else "mcp_client_name"
         row = {
             "virtual_key_id": virtual_key.get("id"),
             "tools_to_execute": _json(config.get("tools_to_execute", [])),
         }
-        draft.add(McpConfig, at, row, mcp_client=refers)
+        client = config.get(named_by)
+        draft.add(McpConfig, at, row, mcp_client=client, named_by=named_by)
     _add_owner(draft, VirtualKey, "virtual_key_id", virtual_key, place)
+
+
+_KEY_REFERENCES = ("allowed_keys", "key_ids", "keys")
 
 
 def _add_provider_config(
@@ -131,10 +136,8 @@ def _add_provider_config(
         "allow_all_keys": config.get("allow_all_keys"),
         "rate_limit_id": config.get("rate_limit_id"),
     }
-    names: list[str] = next(
-        (config[key] for key in ("allowed_keys", "key_ids", "keys") if key in config),
-        [],
-    )
+    named_by = next((key for key in _KEY_REFERENCES if key in config), "keys")
+    names: list[str] = config.get(named_by, [])
     if row["allow_all_keys"] is None and "key_ids" in config:
         row["allow_all_keys"] = names == [
             "*"
@@ -144,6 +147,7 @@ def _add_provider_config(
         place,
         row,
         provider_keys=[] if names == ["*"] else names,
+        named_by=named_by,
         budget_id=config.get("budget_id"),
         budgets=list(_places(config.get("budgets", []), f"{place}.budgets")),
     )

@@ -14,7 +14,9 @@ from urllib.parse import quote
 import peewee
 from peewee import SqliteDatabase
 
+import values
 from models import Row, row_type
+from schemas import report_broken
 
 log = logging.getLogger("governance")
 
@@ -166,19 +168,28 @@ def _select(database: SqliteDatabase, model: type[peewee.Model]) -> list[Row]:
     except sqlite3.OperationalError as problem:
         if "decode to UTF-8" not in str(problem):
             raise
-    log.warning("%s: has text that is not UTF-8", model._meta.table_name)
     connection = database.connection()
-    connection.text_factory = lambda text: text.decode("utf-8", "replace")
+    connection.text_factory = bytes
     try:
-        return _rows(database, model, query)
+        return [_decoded(model, row) for row in _rows(database, model, query)]
     finally:
         connection.text_factory = str
+
+
+def _decoded(model: type[peewee.Model], row: Row) -> Row:
+    row_id = values.text(row[0])
+    for column, value in row._asdict().items():
+        if isinstance(value, bytes) and values.text(value).encode() != value:
+            report_broken(model._meta.table_name, row_id, column, "is not UTF-8")
+    return row_type(model)(
+        *(values.text(each) if isinstance(each, bytes) else each for each in row)
+    )
 
 
 def _rows(
     database: SqliteDatabase, model: type[peewee.Model], query: peewee.Query
 ) -> list[Row]:
-    rows = [row_type(model)._make(values) for values in database.execute(query)]
+    rows = [row_type(model)._make(row) for row in database.execute(query)]
     if any(row[0] is None for row in rows):
         # SQLite lets a text primary key be NULL; nothing could refer to such a row.
         log.warning("%s: has a row without an id, left out", model._meta.table_name)

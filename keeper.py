@@ -27,9 +27,10 @@ class Keeper:
         self._mark: Mark = ()
         self._known_current = 0.0
         self._began = float("-inf")
-        self._failure: DatabaseUnavailable | None = None
+        self._failure: Exception | None = None
         self._last_failure: dict[str, str] | None = None
         self._stop = threading.Event()
+        self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def current(self) -> Snapshot:
@@ -41,8 +42,10 @@ class Keeper:
             if self._began < asked:
                 self._began = monotonic()
                 self._look()
-            if self._failure is not None:
+            if isinstance(self._failure, DatabaseUnavailable):
                 raise DatabaseUnavailable(self._failure.path, self._failure.reason)
+            if self._failure is not None:
+                raise RuntimeError("taking a snapshot failed") from self._failure
             return cast(Snapshot, self._snapshot)
 
     def remembered(self) -> Snapshot:
@@ -55,13 +58,13 @@ class Keeper:
 
     def start(self) -> None:
         """Start the background check, once in each process."""
-        with self._lock:
-            if self._thread is not None:
-                return
-            self._thread = threading.Thread(
-                target=self._keep_looking, name="snapshot-keeper", daemon=True
-            )
-        self._thread.start()
+        # A lock of its own: memory answers must not wait for a snapshot being taken.
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._keep_looking, name="snapshot-keeper", daemon=True
+                )
+                self._thread.start()
 
     def stop(self) -> None:
         """Stop the background check and close the database."""
@@ -85,13 +88,15 @@ class Keeper:
         try:
             self._refresh()
         except DatabaseUnavailable as failure:
-            if self._failure is None or self._failure.reason != failure.reason:
+            if str(self._failure) != str(failure):
                 log.error("database unavailable: %s", failure)
             self._failure = failure
             self._last_failure = {
                 "at": datetime.now(UTC).isoformat(timespec="seconds"),
                 "reason": f"the database {failure.reason}",
             }
+        except Exception as failure:  # raised again for each who waits for it
+            self._failure = failure
         else:
             if self._failure is not None:
                 log.info("database available again: %s", self._reader.path)

@@ -31,10 +31,10 @@ def load_files(
         try:
             add_config(draft, orjson.loads(path.read_bytes()), str(path))
         except OSError as problem:
-            raise LoadError([f"{path}: cannot be read: {problem.strerror}"]) from None
+            draft.problems.append(f"{path}: cannot be read: {problem.strerror}")
         except orjson.JSONDecodeError as problem:
             place = f"{path}: line {problem.lineno}, column {problem.colno}"
-            raise LoadError([f"{place}: is not JSON: {problem.msg}"]) from None
+            draft.problems.append(f"{place}: is not JSON: {problem.msg}")
     return load_draft(draft, database, replace=replace)
 
 

@@ -109,7 +109,9 @@ class Merge:
         if key is None:
             return  # reported where it is missing
         if (model, key) in self._places:
-            self._wrong(item, "id", f'"{key}" is also at {self._places[model, key]}')
+            column = "id" if "id" in item.values else "name"
+            text = f'"{item.values[column]}" is also at {self._places[model, key]}'
+            self._wrong(item, column, text)
             return
         self._places[model, key] = item.place
         item.key = key
@@ -188,7 +190,7 @@ class Merge:
         wanted = {"name": reference, "key_id": reference}
         number = self._find(ProviderKey, ("name", "key_id"), wanted)
         if number is None:
-            self._wrong(item, "keys", f'no provider key "{reference}"')
+            self._wrong(item, item.refers["named_by"], f'no provider key "{reference}"')
         else:
             link = {"provider_config_id": item.key, "provider_key_id": number}
             self.new[ProviderConfigKey][item.key, number] = link
@@ -200,7 +202,8 @@ class Merge:
             wanted = dict.fromkeys(("name", "client_id", "id"), reference)
             client = self._find(McpClient, tuple(wanted), wanted)
             if client is None:
-                self._wrong(item, "mcp_client_name", f'no MCP client "{reference}"')
+                what = f'no MCP client "{reference}"' if reference else "is missing"
+                self._wrong(item, item.refers["named_by"], what)
                 continue
             item.values["mcp_client_id"] = client
             numbers = free.get((item.values["virtual_key_id"], client))
@@ -300,6 +303,8 @@ class Merge:
                 limited = row[f"{half}_max_limit"] is not None
                 if limited and row[f"{half}_reset_duration"] is None:
                     column = f"{half}_reset_duration"
+                    if self._is_wrong(item, column):
+                        continue
                     self._wrong(item, column, f"is missing beside {half}_max_limit")
 
     def _stamp(self) -> None:
@@ -319,6 +324,10 @@ class Merge:
         for item in self.draft.of(model):
             if item.key is not None:
                 yield item, self.new[model][item.key]
+
+    def _is_wrong(self, item: Item, column: str) -> bool:
+        place = f"{item.place}.{column}: "
+        return any(problem.startswith(place) for problem in self.problems)
 
     def _wrong(self, item: Item, column: str, what: str) -> None:
         self.problems.append(f"{item.place}.{column}: {what}")

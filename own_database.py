@@ -30,7 +30,11 @@ def writing(path: Path) -> Iterator[SqliteDatabase]:
 
     A new one is built under another name, so that nobody ever finds half of it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _require_ours(path)
+    except OSError as problem:
+        raise NotOurs(f"{path} cannot be written: {problem.strerror}") from None
     if path.exists():
         with _transaction(path) as database:
             yield database
@@ -54,22 +58,30 @@ def _transaction(path: Path) -> Iterator[SqliteDatabase]:
     )
     try:
         with database.connection_context(), database.atomic("IMMEDIATE"):
-            _require_ours(database, path)
+            if database.pragma("application_id") != APPLICATION_ID:
+                database.pragma("application_id", APPLICATION_ID)
             create_tables(database)
             yield database
     except (peewee.DatabaseError, sqlite3.DatabaseError) as problem:
         raise NotOurs(f"{path} cannot be written: {_reason(problem)}") from problem
 
 
-def _require_ours(database: SqliteDatabase, path: Path) -> None:
-    if database.pragma("application_id") == APPLICATION_ID:
+def _require_ours(path: Path) -> None:
+    """Look at the header, without SQLite: even opening a WAL database writes to it."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(100)
+    except FileNotFoundError:
         return
-    if database.get_tables():
+    if not header:
+        return  # an empty file is nobody's yet
+    if not header.startswith(b"SQLite format 3\0"):
+        raise NotOurs(f"{path} cannot be written: it is not an SQLite database")
+    if int.from_bytes(header[68:72]) != APPLICATION_ID:
         raise NotOurs(
             f"{path} was not made by this service: a gateway's database is never"
             " written. Name another file in GOVERNANCE_DATABASE to load into."
         )
-    database.pragma("application_id", APPLICATION_ID)
 
 
 def _reason(problem: Exception) -> str:

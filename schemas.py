@@ -52,12 +52,15 @@ class StoredField(fields.Field):
         try:
             return self.read(value)
         except (ValueError, TypeError, RecursionError) as problem:
-            table = getattr(self.parent, "table", "?")
-            row_id = _attribute(obj, "id")
             # A JSON parser's own words could quote what is stored.
             words = "is not JSON" if isinstance(problem, orjson.JSONDecodeError) else ""
-            report_broken(table, row_id, attr or "?", words or str(problem))
+            self.report(obj, attr or "?", words or str(problem))
             return self.unset
+
+    def report(self, obj: Any, column: str, problem: str) -> None:
+        """Log what is wrong with a column of the row that is being dumped."""
+        table = getattr(self.parent, "table", "?")
+        report_broken(table, _attribute(obj, "id"), column, problem)
 
     def read(self, value: Any) -> Any:
         raise NotImplementedError
@@ -74,9 +77,7 @@ class Text(StoredField):
         super().__init__(unset, **kwargs)
 
     def read(self, value: Any) -> str:
-        if isinstance(value, bytes):
-            return value.decode("utf-8", "replace")
-        return str(value)
+        return values.text(value)
 
 
 class Number(StoredField):
@@ -136,28 +137,24 @@ class TextList(JsonText):
 
 
 class JsonShape(JsonText):
-    """A column holding a JSON object of which only the documented members are told."""
+    """A column holding a JSON object, of which the documented members are told."""
 
-    def __init__(self, schema: type[Schema], **kwargs: Any) -> None:
-        self.schema = schema
+    def __init__(self, members: Mapping[str, type], **kwargs: Any) -> None:
+        self.members = members
         super().__init__(dict, unset=LEFT_OUT, **kwargs)
 
-    def read(self, value: Any) -> Any:
-        parsed = super().read(value)
-        return parsed if parsed is LEFT_OUT else self.schema().dump(parsed)
-
-
-class Plain(StoredField):
-    """A member of an already parsed JSON object, of one kind."""
-
-    def __init__(self, kind: type, **kwargs: Any) -> None:
-        self.kind = kind
-        super().__init__(kind(), **kwargs)
-
-    def read(self, value: Any) -> Any:
-        if not isinstance(value, self.kind):
-            raise ValueError(f"is not a {self.kind.__name__}")
-        return value
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
+        stored = super()._serialize(value, attr, obj, **kwargs)
+        if stored is LEFT_OUT:
+            return LEFT_OUT
+        told = {}
+        for name, kind in self.members.items():
+            member = stored.get(name)
+            if member is not None and type(member) is not kind:
+                self.report(obj, f"{attr}.{name}", "is of another kind than documented")
+                member = None
+            told[name] = kind() if member is None else member
+        return told
 
 
 class EnvValue(StoredField):
@@ -345,15 +342,8 @@ class ProviderConfigSchema(EntitySchema):
     keys = Related(ProviderKeySchema, many=True)
 
 
-class StdioConfigSchema(EntitySchema):
-    command = Plain(str)
-    args = Plain(list)
-    envs = Plain(list)
-
-
-class TlsConfigSchema(EntitySchema):
-    insecure_skip_verify = Plain(bool)
-    ca_cert_pem = Plain(str)
+STDIO_CONFIG = {"command": str, "args": list, "envs": list}
+TLS_CONFIG = {"insecure_skip_verify": bool, "ca_cert_pem": str}
 
 
 class McpClientSchema(EntitySchema):
@@ -363,8 +353,8 @@ class McpClientSchema(EntitySchema):
     name = Text()
     is_code_mode_client = Flag()
     connection_string = ConnectionString()
-    stdio_config = JsonShape(StdioConfigSchema, attribute="stdio_config_json")
-    tls_config = JsonShape(TlsConfigSchema, attribute="tls_config_json")
+    stdio_config = JsonShape(STDIO_CONFIG, attribute="stdio_config_json")
+    tls_config = JsonShape(TLS_CONFIG, attribute="tls_config_json")
     oauth_config_id = Text(LEFT_OUT)
     headers = Headers(attribute="headers_json")
     tools_to_execute = TextList(attribute="tools_to_execute_json")

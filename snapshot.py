@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+import values
 from changes import touched
 from database import Rows
 from index import Index
@@ -151,7 +152,7 @@ def _page(rows: list[Row], query: Query) -> tuple[list[Row], dict[str, int]]:
     """The rows that a query asks for, and the numbers that the answer ends with."""
     if query.search:
         wanted = query.search.casefold()
-        rows = [row for row in rows if wanted in (row.name or "").casefold()]
+        rows = [row for row in rows if wanted in values.text(row.name).casefold()]
     if not query.paged:
         return rows, {"count": len(rows)}
     page = rows[query.offset : query.offset + query.limit]
@@ -179,4 +180,4 @@ def _pieces(head: bytes, entities: list[Entity], tail: bytes) -> Iterator[bytes]
 def _value_hash(row: Row) -> str:
     if row.value_hash:
         return str(row.value_hash).lower()
-    return hashlib.sha256((row.value or "").encode()).hexdigest()
+    return hashlib.sha256(values.text(row.value).encode()).hexdigest()

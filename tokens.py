@@ -130,7 +130,10 @@ def _claims(decoded: dict[str, Any]) -> Claims:
         raise InvalidToken("its role claim is neither admin nor virtual_key")
     if role == "virtual_key" and not subject:
         raise InvalidToken("it has no sub claim, which names the virtual key")
-    return Claims(role, subject, float(decoded["exp"]))
+    try:
+        return Claims(role, subject, float(decoded["exp"]))
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidToken("its exp claim is no time") from None
 
 
 def _load_public_key(path: Path | None) -> tuple[str, Any] | None:

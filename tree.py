@@ -97,7 +97,8 @@ class Tree:
     def _value(self, row: Row) -> str:
         if row.encryption_status == "encrypted" or row.value is None:
             return ""
-        return values.mask_value(row.value) if self.masked else row.value
+        value = values.text(row.value)
+        return values.mask_value(value) if self.masked else value
 
     def _cut(self, rows: dict[Any, Row], row_id: Any) -> Any:
         return {} if row_id in rows else None

@@ -7,6 +7,7 @@ from typing import Any
 
 ZERO_TIME = "0001-01-01T00:00:00Z"  # Go's zero time, which the gateway shows for unset
 MASK = "***"
+DEEPEST = 200  # levels of stored JSON; orjson writes no more than 254
 
 _EPOCH = datetime(1970, 1, 1)
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
@@ -69,14 +70,23 @@ def number(value: object) -> int | float:
     return value
 
 
-def whole_numbers(value: Any) -> Any:
+def text(value: Any) -> str:
+    """A stored text; SQLite may hold bytes or a number in its place."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return "" if value is None else str(value)
+
+
+def whole_numbers(value: Any, depth: int = 0) -> Any:
     """The same JSON value with whole numbers written without a fraction."""
     if isinstance(value, float):
         return number(value)
+    if depth > DEEPEST:
+        raise ValueError("is nested too deeply")
     if isinstance(value, dict):
-        return {name: whole_numbers(member) for name, member in value.items()}
+        return {name: whole_numbers(each, depth + 1) for name, each in value.items()}
     if isinstance(value, list):
-        return [whole_numbers(member) for member in value]
+        return [whole_numbers(each, depth + 1) for each in value]
     return value
 
 

@@ -72,7 +72,7 @@ class View:
             customer = self.customer(customer_row)
             parts = (before, *customer.parts, between, *keys, after)
             # All of the team is in its customer, too: that digest tells of both.
-            digest = _digest(row.id.encode(), customer.digest)
+            digest = _digest(str(row.id).encode(), customer.digest)
         return Entity(parts, sum(map(len, parts)), digest)
 
     def _compose_customer(self, row: Row) -> bytes:

@@ -1,0 +1,448 @@
+"""`database.Reader`: what it notices, what it reads, what it leaves, why it fails."""
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gateway import Gateway, fill
+
+import database
+from database import DatabaseUnavailable, Reader
+from models import MODELS, REQUIRED, Budget, Team
+
+
+@pytest.fixture(autouse=True)
+def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locked files are given up at once: no test waits for one to be free."""
+    monkeypatch.setattr(database, "LOCK_WAIT_SECONDS", 0.02)
+    monkeypatch.setattr(database, "LOCK_WAIT_AGAIN_SECONDS", 0.02)
+
+
+@pytest.fixture(params=["delete", "wal"])
+def journal(request: pytest.FixtureRequest) -> str:
+    """Both journal modes, one after the other."""
+    return str(request.param)
+
+
+@pytest.fixture
+def path(tmp_path: Path, journal: str) -> Path:
+    """A gateway's database that nobody has open, alone in its folder."""
+    return make(tmp_path / "gateway" / "config.db", journal)
+
+
+@pytest.fixture
+def reader(path: Path) -> Iterator[Reader]:
+    reader = Reader(path, MODELS, REQUIRED)
+    yield reader
+    reader.close()
+
+
+@pytest.fixture
+def writer(path: Path, reader: Reader) -> Iterator[sqlite3.Connection]:
+    """Another process's connection; each statement is a commit of its own."""
+    connection = sqlite3.connect(path, isolation_level=None, timeout=0)
+    yield connection
+    connection.close()
+
+
+def make(path: Path, journal: str) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    fill(Gateway(path))
+    connection = sqlite3.connect(path)
+    connection.execute(f"PRAGMA journal_mode = {journal}")
+    connection.close()
+    return path
+
+
+def rename(connection: sqlite3.Connection, name: str) -> None:
+    """Give one team and one budget the same new text."""
+    connection.execute("BEGIN")
+    connection.execute("UPDATE governance_teams SET name = ? WHERE id = 'lone'", [name])
+    connection.execute(
+        "UPDATE governance_budgets SET config_hash = ? WHERE id = 'budget-ops'", [name]
+    )
+    connection.execute("COMMIT")
+
+
+def seen(rows: Any) -> tuple[str, str]:
+    """What `rename` wrote, as read from the two tables."""
+    (team,) = (row.name for row in rows[Team] if row.id == "lone")
+    (budget,) = (row.config_hash for row in rows[Budget] if row.id == "budget-ops")
+    return team, budget
+
+
+def folder(path: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in path.parent.iterdir()}
+
+
+# Noticing
+
+
+def test_the_mark_stays_without_a_change(reader: Reader) -> None:
+    marks = {reader.mark(), reader.mark()}
+    reader.read()
+
+    assert {*marks, reader.mark()} == marks
+    assert len(marks) == 1
+
+
+def test_the_mark_changes_with_each_commit(
+    reader: Reader, writer: sqlite3.Connection
+) -> None:
+    marks = [reader.mark()]
+
+    for number in range(20):
+        rename(writer, f"name {number}")
+        marks.append(reader.mark())
+
+    assert len(set(marks)) == 21
+
+
+def test_the_mark_changes_with_each_writer_that_comes_and_goes(
+    reader: Reader, path: Path
+) -> None:
+    marks = [reader.mark()]
+
+    for number in range(20):
+        connection = sqlite3.connect(path, isolation_level=None)
+        rename(connection, f"name {number}")
+        connection.close()
+        marks.append(reader.mark())
+
+    assert len(set(marks)) == 21
+
+
+def test_the_mark_stays_while_nothing_is_committed(
+    reader: Reader, writer: sqlite3.Connection
+) -> None:
+    rename(writer, "before")
+    before = reader.mark()
+    writer.execute("BEGIN IMMEDIATE")
+    writer.execute("UPDATE governance_teams SET name = 'never'")
+
+    during = reader.mark()
+    writer.execute("ROLLBACK")
+
+    assert (during, reader.mark()) == (before, before)
+
+
+def test_the_mark_changes_when_the_file_is_replaced(
+    reader: Reader, path: Path, tmp_path: Path, journal: str
+) -> None:
+    other = make(tmp_path / "other" / "config.db", journal)
+    # The same size and time: only the inode tells them apart.
+    os.utime(other, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
+    before = reader.mark()
+
+    os.replace(other, path)
+
+    assert reader.mark() != before
+
+
+def test_a_replaced_file_is_read_from_then_on(
+    reader: Reader, path: Path, tmp_path: Path, journal: str
+) -> None:
+    other = make(tmp_path / "other" / "config.db", journal)
+    connection = sqlite3.connect(other, isolation_level=None)
+    rename(connection, "another file")
+    connection.close()
+    reader.read()
+
+    os.replace(other, path)
+
+    assert seen(reader.read()) == ("another file", "another file")
+
+
+@pytest.mark.parametrize("journal", ["wal"], indirect=True)
+def test_the_mark_changes_when_a_log_appears(
+    reader: Reader, writer: sqlite3.Connection, path: Path
+) -> None:
+    before = reader.mark()
+    main = path.read_bytes()
+
+    rename(writer, "in the log")
+
+    assert path.read_bytes() == main
+    assert reader.mark() != before
+    assert seen(reader.read()) == ("in the log", "in the log")
+
+
+@pytest.mark.parametrize("journal", ["wal"], indirect=True)
+def test_what_a_checkpoint_moved_is_still_read(
+    reader: Reader, writer: sqlite3.Connection
+) -> None:
+    rename(writer, "moved")
+    reader.read()
+
+    writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    rename(writer, "and more")
+
+    assert seen(reader.read()) == ("and more", "and more")
+
+
+# Reading
+
+
+@pytest.mark.parametrize("number", range(1, len(MODELS) + 1))
+def test_a_commit_between_two_tables_is_never_seen_half(
+    reader: Reader,
+    writer: sqlite3.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+) -> None:
+    rename(writer, "before")
+    calls = []
+
+    def select_and_commit(*args: Any) -> Any:
+        calls.append(args)
+        if len(calls) == number:
+            commit_if_free(writer, "after")
+        return select(*args)
+
+    select = database._select
+    monkeypatch.setattr(database, "_select", select_and_commit)
+
+    assert seen(reader.read()) in {("before", "before"), ("after", "after")}
+
+
+@pytest.mark.parametrize("journal", ["wal"], indirect=True)
+def test_a_first_writer_between_two_tables_is_never_seen_half(
+    reader: Reader, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def select_and_commit(*args: Any) -> Any:
+        calls.append(args)
+        if len(calls) == 4:  # after the teams, before the budgets
+            connection = sqlite3.connect(path, isolation_level=None)
+            rename(connection, "after")
+            connection.close()  # which also moves the log into the file
+        return select(*args)
+
+    select = database._select
+    monkeypatch.setattr(database, "_select", select_and_commit)
+    reader.mark()  # an idle file: it is opened without locks
+
+    assert seen(reader.read()) == ("after", "after")
+
+
+def commit_if_free(connection: sqlite3.Connection, name: str) -> None:
+    """Commit, unless a reader is in the way, as one is without a log."""
+    with suppress(sqlite3.OperationalError):
+        rename(connection, name)
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+
+
+def test_a_table_that_is_not_required_may_be_missing(
+    reader: Reader, writer: sqlite3.Connection
+) -> None:
+    writer.execute("DROP TABLE config_providers")
+
+    rows = reader.read()
+
+    assert {model._meta.table_name: len(rows[model]) for model in MODELS}[
+        "config_providers"
+    ] == 0
+
+
+def test_text_that_is_not_utf_8_is_read_with_replacements(
+    reader: Reader, writer: sqlite3.Connection
+) -> None:
+    writer.execute(
+        "UPDATE governance_teams SET name = CAST(x'61ff' AS TEXT) WHERE id = 'lone'"
+    )
+
+    teams = reader.read()[Team]
+
+    assert [row.name for row in teams if row.id == "lone"] == [
+        "a\N{REPLACEMENT CHARACTER}"
+    ]
+
+
+# Leaving nothing
+
+
+def test_nothing_changes_and_nothing_stays(reader: Reader, path: Path) -> None:
+    before = folder(path)
+
+    reader.mark()
+    reader.read()
+    reader.mark()
+    during = folder(path)
+    reader.close()
+
+    assert during == before
+    assert folder(path) == before
+
+
+def test_nothing_stays_of_a_writer_that_went_before_us(
+    reader: Reader, path: Path
+) -> None:
+    reader.mark()
+    connection = sqlite3.connect(path, isolation_level=None)
+    rename(connection, "new")
+    connection.close()
+
+    reader.read()
+    reader.close()
+
+    assert list(folder(path)) == ["config.db"]
+
+
+def test_nothing_stays_of_a_writer_that_we_read_beside(
+    reader: Reader, path: Path, journal: str
+) -> None:
+    if journal == "wal":
+        pytest.skip("only a writer can fold its log in; the README says so")
+    connection = sqlite3.connect(path, isolation_level=None)
+    rename(connection, "new")
+    reader.read()
+
+    connection.close()
+    reader.mark()
+    reader.close()
+
+    assert list(folder(path)) == ["config.db"]
+
+
+def test_a_writer_is_not_kept_waiting_by_an_idle_reader(
+    reader: Reader, writer: sqlite3.Connection
+) -> None:
+    reader.read()
+    reader.mark()
+
+    rename(writer, "at once")  # with a timeout of 0
+
+    assert seen(reader.read()) == ("at once", "at once")
+
+
+# Failing
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def make_directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def write_garbage(path: Path) -> None:
+    path.write_bytes(b"garbage " * 1000)
+
+
+def write_less_than_a_header(path: Path) -> None:
+    path.write_bytes(b"garbage")
+
+
+def truncate(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def overwrite_pages(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:4096] + b"\xa5" * (len(content) - 4096))
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def drop_teams(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("DROP TABLE governance_teams")
+    connection.commit()
+    connection.close()
+
+
+FAILURES = [
+    (remove, "does not exist"),
+    (make_directory, "is a directory"),
+    (write_garbage, "is not an SQLite database"),
+    (write_less_than_a_header, "is not an SQLite database"),
+    (truncate, "is damaged"),
+    (overwrite_pages, "is damaged"),
+    (empty, "has no table governance_customers"),
+    (drop_teams, "has no table governance_teams"),
+]
+
+
+@pytest.mark.parametrize(("harm", "reason"), FAILURES)
+@pytest.mark.parametrize("opened", [False, True], ids=["unopened", "opened"])
+def test_a_failure_is_named(
+    reader: Reader, path: Path, harm: Callable[..., None], reason: str, opened: bool
+) -> None:
+    if opened:
+        reader.read()
+    harm(path)
+
+    with pytest.raises(DatabaseUnavailable) as failure:
+        reader.mark(), reader.read()
+
+    assert failure.value.reason == reason
+    assert str(failure.value) == f"{path} {reason}"
+
+
+@pytest.mark.parametrize(("harm", "reason"), FAILURES)
+def test_a_file_that_is_put_back_is_read_again(
+    reader: Reader, path: Path, harm: Callable[..., None], reason: str
+) -> None:
+    whole = path.read_bytes()
+    before = reader.read()
+    harm(path)
+    with pytest.raises(DatabaseUnavailable, match=reason):
+        reader.mark(), reader.read()
+
+    if path.is_dir():
+        path.rmdir()
+    path.write_bytes(whole)
+
+    assert reader.read() == before
+
+
+@pytest.mark.parametrize("question", ["mark", "read"])
+@pytest.mark.parametrize("journal", ["delete"], indirect=True)
+def test_a_locked_file_is_named_and_read_again_when_free(
+    reader: Reader, writer: sqlite3.Connection, question: str
+) -> None:
+    writer.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(DatabaseUnavailable) as failure:
+        getattr(reader, question)()
+
+    writer.execute("COMMIT")
+
+    assert failure.value.reason == "is locked by another process"
+    assert getattr(reader, question)()
+
+
+@pytest.mark.parametrize("journal", ["wal"], indirect=True)
+def test_a_writer_with_a_log_locks_nobody_out(
+    reader: Reader, writer: sqlite3.Connection
+) -> None:
+    rename(writer, "committed")
+    writer.execute("BEGIN IMMEDIATE")
+    writer.execute("UPDATE governance_teams SET name = 'not yet'")
+
+    rows = reader.read()
+
+    assert seen(rows) == ("committed", "committed")
+
+
+def test_the_mark_after_a_failure_is_another(reader: Reader, path: Path) -> None:
+    before = reader.mark()
+    aside = path.with_name("aside")
+    path.rename(aside)
+    with pytest.raises(DatabaseUnavailable, match="does not exist"):
+        reader.mark()
+
+    aside.rename(path)
+
+    # The very same file: nothing shows whether it was written to meanwhile.
+    assert reader.mark() != before

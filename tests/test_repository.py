@@ -1,0 +1,253 @@
+"""The repository itself: what its README names, its pins, its demo."""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from flask import Flask
+from marshmallow import Schema
+
+from database import Reader
+from loading import load_files
+from models import MODELS, REQUIRED
+from schemas import CustomerSchema, Query, Related, TeamSchema
+from settings import SETTINGS
+from snapshot import Scope, Snapshot
+
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted(ROOT.glob("*.py"))
+DEMO = ROOT / "data" / "demo.json"
+MAXIMUM_LINES = 300
+# Why a source module may be longer.
+LONG_MODULES = {
+    "schemas.py": "one description of every shape: cut in two, it would be two",
+    "models.py": "one declaration for each of the eleven tables",
+    "file_schemas.py": "one declaration for each part of a config.json",
+    "merging.py": "one pass over all tables, whose steps share the rows",
+}
+
+# The README
+
+
+@pytest.fixture(scope="module")
+def readme() -> str:
+    return (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("setting", SETTINGS.values(), ids=lambda s: s.name)
+def test_the_readme_names_every_setting_with_its_default(
+    readme: str, setting: Any
+) -> None:
+    # A name may be the beginning of another's.
+    lines = [
+        line
+        for line in readme.splitlines()
+        if re.search(rf"\b{setting.name}\b(?!_)", line)
+    ]
+
+    assert lines
+    assert any(setting.default in line for line in lines)
+
+
+def test_the_readme_names_no_setting_that_is_none(readme: str) -> None:
+    named = set(re.findall(r"\bGOVERNANCE_[A-Z_]+\b", readme))
+
+    assert named <= {setting.name for setting in SETTINGS.values()}
+
+
+def test_the_readme_names_every_command(readme: str, app: Flask) -> None:
+    ours = {"serve", "demo", "load", "api-key", "token"}
+    commands = {name: app.cli.commands[name] for name in ours}
+
+    missing = [n for n in _paths(commands) if f"flask {n}" not in readme]
+
+    assert missing == []
+
+
+def test_every_command_of_ours_has_a_help(app: Flask) -> None:
+    ours = {"serve", "demo", "load", "api-key", "token"}
+
+    assert ours <= set(app.cli.commands)
+    assert [n for n in ours if not app.cli.commands[n].help] == []
+
+
+def _paths(commands: dict[str, click.Command]) -> Iterator[str]:
+    """Each command as it is typed, those in groups too."""
+    for name, command in commands.items():
+        if isinstance(command, click.Group):
+            yield from (f"{name} {inner}" for inner in _paths(command.commands))
+        else:
+            yield name
+
+
+@pytest.mark.parametrize("command", ["make run", "make test"])
+def test_the_readme_names_the_two_commands(readme: str, command: str) -> None:
+    assert command in readme
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_the_readme_has_a_line_for_every_source_file(readme: str, path: Path) -> None:
+    assert path.name in readme
+
+
+# Pins and sizes
+
+
+def test_every_requirement_is_pinned_exactly() -> None:
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    requirements = [line for line in lines if line and not line.startswith("#")]
+
+    unpinned = [r for r in requirements if not re.fullmatch(r"[\w.-]+==[\d.]+", r)]
+
+    assert requirements
+    assert unpinned == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_a_source_module_is_short_or_there_is_a_reason(path: Path) -> None:
+    lines = len(path.read_text().splitlines())
+
+    assert (lines > MAXIMUM_LINES) == (path.name in LONG_MODULES)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_a_source_module_starts_by_saying_what_lives_in_it(path: Path) -> None:
+    assert path.read_text().startswith('"""')
+
+
+def test_nothing_of_a_checkouts_own_data_is_kept_by_git() -> None:
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+
+    assert {".venv/", "/data/*", "!/data/demo.json"} <= set(ignored)
+
+
+# The demo
+
+
+@pytest.fixture(scope="module")
+def governance() -> dict[str, Any]:
+    part: dict[str, Any] = json.loads(DEMO.read_bytes())["governance"]
+    return part
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Both lists of the loaded demo."""
+    path = tmp_path_factory.mktemp("demo") / "governance.db"
+    load_files([DEMO], path)
+    reader = Reader(path, MODELS, REQUIRED)
+    snapshot = Snapshot(reader.read())
+    reader.close()
+    scope = Scope(everything=True, masked=False)
+    teams = b"".join(snapshot.teams(Query(), scope).pieces())
+    customers = b"".join(snapshot.customers(Query(), scope).pieces())
+    return {**json.loads(teams), **json.loads(customers)}
+
+
+def test_the_demo_has_three_customers_and_eight_teams_or_more(
+    governance: dict[str, Any],
+) -> None:
+    assert len(governance["customers"]) == 3
+    assert len(governance["teams"]) >= 8
+
+
+def test_one_team_of_the_demo_has_no_customer(governance: dict[str, Any]) -> None:
+    without = [team for team in governance["teams"] if not team.get("customer_id")]
+
+    assert len(without) == 1
+
+
+def test_the_demos_virtual_keys_are_of_teams_of_customers_and_of_nobody(
+    governance: dict[str, Any],
+) -> None:
+    keys = governance["virtual_keys"]
+
+    owners = {(bool(key.get("team_id")), bool(key.get("customer_id"))) for key in keys}
+
+    assert len(keys) >= 20
+    assert owners == {(True, False), (False, True), (False, False)}
+
+
+def test_every_documented_field_is_filled_somewhere_in_the_demo(
+    demo: dict[str, Any],
+) -> None:
+    filled: dict[str, set[str]] = defaultdict(set)
+    for schema, name in ((TeamSchema, "teams"), (CustomerSchema, "customers")):
+        for entity in demo[name]:
+            _note_filled(schema(), entity, filled)
+
+    empty = {name: _fields(name) - fields for name, fields in filled.items()}
+
+    assert set(filled) == SHAPES.keys()
+    assert {name: fields for name, fields in empty.items() if fields} == {}
+
+
+def _shapes(schema: Schema, found: dict[str, Schema]) -> dict[str, Schema]:
+    """A schema and all that are nested in it, by name."""
+    if type(schema).__name__ not in found:
+        found[type(schema).__name__] = schema
+        for field in schema.fields.values():
+            if isinstance(field, Related):
+                _shapes(field.schema, found)
+    return found
+
+
+SHAPES = _shapes(TeamSchema(), {})
+
+
+def _fields(name: str) -> set[str]:
+    return set(SHAPES[name].fields)
+
+
+def _note_filled(
+    schema: Schema, entity: dict[str, Any], filled: dict[str, set[str]]
+) -> None:
+    """Note which fields of an entity, and of those within it, say something."""
+    for name, value in entity.items():
+        field = schema.fields[name]
+        # A circle is cut by an empty object: that it is there is all it says.
+        cut = isinstance(field, Related) and value == {}
+        if cut or _says_something(value):
+            filled[type(schema).__name__].add(name)
+        if isinstance(field, Related) and not cut:
+            for inner in value if isinstance(value, list) else [value]:
+                _note_filled(field.schema, inner, filled)
+
+
+def _says_something(value: Any) -> bool:
+    if isinstance(value, dict) and "env_var" in value:
+        return bool(value["env_var"])
+    return value not in (None, "", 0, False, [], {}, "0001-01-01T00:00:00Z")
+
+
+@pytest.mark.parametrize("name", ["stdio_config", "tls_config"])
+def test_every_field_inside_an_mcp_client_is_filled_somewhere_in_the_demo(
+    name: str,
+) -> None:
+    clients = json.loads(DEMO.read_bytes())["mcp"]["client_configs"]
+
+    filled = {f for c in clients for f, v in (c.get(name) or {}).items() if v}
+
+    expected = {
+        "stdio_config": {"command", "args", "envs"},
+        "tls_config": {"insecure_skip_verify", "ca_cert_pem"},
+    }
+    assert filled == expected[name]
+
+
+def test_the_demos_secrets_are_plainly_fake() -> None:
+    config = json.loads(DEMO.read_bytes())
+    keys = [key for p in config["providers"].values() for key in p["keys"]]
+
+    values = [key["value"] for key in keys]
+    values += [
+        key["value"] for key in config["governance"]["virtual_keys"] if "value" in key
+    ]
+
+    doubtful = [v for v in values if not re.match(r"env\.|.*(fake|demo)", v)]
+    assert doubtful == []

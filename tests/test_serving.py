@@ -1,0 +1,468 @@
+"""`flask serve` as a process of its own: what it prints, answers and how it ends."""
+
+import http.client
+import json
+import os
+import selectors
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import monotonic
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from gateway import Gateway, fill
+
+from api_keys import create_api_key
+
+ROOT = Path(__file__).parent.parent
+DEADLINE = 15  # seconds until a test gives up; none waits that long when all is well
+PATHS = ["/api/governance/teams", "/api/governance/customers"]
+
+
+class Service:
+    """A running `flask serve` and the line that it printed when it was ready."""
+
+    def __init__(self, settings: dict[str, str], *options: str) -> None:
+        self.process = start(settings, "--port", "0", *options)
+        self.line = _first_line(self.process)
+        assert self.line.startswith("ready "), self.end()
+        self.ready = json.loads(self.line.removeprefix("ready "))
+        address = urlsplit(self.ready["url"])
+        self.host, self.port = str(address.hostname), int(address.port or 0)
+
+    def connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection(self.host, self.port, timeout=DEADLINE)
+
+    def request(
+        self, path: str, token: str | None = None, method: str = "GET"
+    ) -> tuple[http.client.HTTPResponse, bytes]:
+        connection = self.connect()
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        connection.request(method, path, headers=headers)
+        response = connection.getresponse()
+        body = response.read()
+        connection.close()
+        return response, body
+
+    def end(self) -> tuple[str, str]:
+        """End it; what is left of its output."""
+        return end(self.process)
+
+
+def start(settings: dict[str, str], *options: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "flask", "serve", *options],
+        cwd=ROOT,
+        env=_environment(settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def end(process: "subprocess.Popen[str]") -> tuple[str, str]:
+    """End a process that may have ended already; what is left of its output.
+
+    With its workers, if need be: they would outlive it and hold on to its output.
+    """
+    process.terminate()
+    try:
+        return process.communicate(timeout=DEADLINE)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # a group of its own: no other's
+        return process.communicate(timeout=DEADLINE)
+
+
+def _environment(settings: dict[str, str]) -> dict[str, str]:
+    ours = {n: v for n, v in os.environ.items() if not n.startswith("GOVERNANCE_")}
+    return {**ours, **settings}
+
+
+def _first_line(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        return process.stdout.readline() if selector.select(DEADLINE) else ""
+
+
+def settings_in(folder: Path) -> dict[str, str]:
+    return {
+        "GOVERNANCE_DATABASE": str(folder / "config.db"),
+        "GOVERNANCE_ACCESS_DATABASE": str(folder / "access.db"),
+        "GOVERNANCE_JWT_SECRET_FILE": str(folder / "jwt-secret"),
+    }
+
+
+def _ids(body: bytes) -> list[str]:
+    members = json.loads(body)
+    return [e["id"] for e in members.get("teams", members.get("customers"))]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the shared service's files are: a WAL database and the access database."""
+    folder = tmp_path_factory.mktemp("service")
+    gateway = Gateway(folder / "config.db")
+    fill(gateway)
+    gateway.execute("PRAGMA journal_mode = WAL")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def token(folder: Path) -> str:
+    return create_api_key(folder / "access.db", "tests")
+
+
+@pytest.fixture(scope="module")
+def service(folder: Path, token: str) -> Iterator[Service]:
+    """One service for the tests that only ask it something."""
+    service = Service(settings_in(folder))
+    yield service
+    service.end()
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    """Starts services of a test's own; ends them after."""
+    begun: list[Service] = []
+
+    def begin(*options: str, **settings: str) -> Service:
+        begun.append(Service({**settings_in(tmp_path), **settings}, *options))
+        return begun[-1]
+
+    yield begin
+    for service in begun:
+        service.end()
+
+
+# Ready
+
+
+def test_the_ready_line_tells_where_and_what(service: Service) -> None:
+    assert service.ready == {
+        "url": f"http://127.0.0.1:{service.port}",
+        "pid": service.process.pid,
+        "teams": 4,
+        "customers": 2,
+        "virtual_keys": 5,
+    }
+    assert service.port != 0
+
+
+def test_it_answers_when_the_ready_line_is_there_and_prints_nothing_else(
+    begin: Callable[..., Service], tmp_path: Path
+) -> None:
+    fill(Gateway(tmp_path / "config.db"))
+    key = create_api_key(tmp_path / "access.db", "tests")
+
+    service = begin()
+    response, _ = service.request(PATHS[0], key)
+
+    assert response.status == 200
+    output, log = service.end()
+    assert output == ""
+    assert key not in log
+
+
+# Over HTTP
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("query", ["", "?from_memory=true"])
+def test_both_lists_answer_in_both_modes(
+    service: Service, token: str, path: str, query: str
+) -> None:
+    response, body = service.request(path + query, token)
+
+    assert response.status == 200
+    assert response.getheader("Content-Type") == "application/json"
+    assert int(response.getheader("Content-Length") or -1) == len(body)
+    expected = {
+        PATHS[0]: ["acme-ops", "acme-dev", "zenith-ml", "lone"],
+        PATHS[1]: ["acme", "zenith"],
+    }
+    assert _ids(body) == expected[path]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_head_has_the_headers_and_no_body(
+    service: Service, token: str, path: str
+) -> None:
+    got, body = service.request(path, token)
+
+    head, nothing = service.request(path, token, method="HEAD")
+
+    assert (head.status, nothing) == (200, b"")
+    assert head.getheader("Content-Length") == str(len(body))
+    assert head.getheader("ETag") == got.getheader("ETag")
+
+
+def test_a_connection_is_kept_after_head_and_304(service: Service, token: str) -> None:
+    connection = service.connect()
+    headers = {"Authorization": f"Bearer {token}"}
+    connection.request("HEAD", PATHS[0], headers=headers)
+    head = connection.getresponse()
+    head.read()
+    tag = {"If-None-Match": head.getheader("ETag") or ""}
+
+    connection.request("GET", PATHS[0], headers={**headers, **tag})
+    unchanged = connection.getresponse()
+    nothing = unchanged.read()
+    connection.request("GET", PATHS[0], headers=headers)
+    whole = connection.getresponse()
+
+    assert (unchanged.status, nothing) == (304, b"")
+    assert len(_ids(whole.read())) == 4
+    connection.close()
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_without_a_credential_it_is_401(service: Service, path: str) -> None:
+    response, body = service.request(path)
+
+    assert response.status == 401
+    assert json.loads(body)["error"]["code"] == "missing_credentials"
+
+
+def test_readyz_tells_the_counts(service: Service) -> None:
+    response, body = service.request("/readyz")
+
+    assert response.status == 200
+    assert json.loads(body)["virtual_keys"] == 5
+
+
+def test_the_database_is_left_as_it_is(service: Service, folder: Path) -> None:
+    before = (folder / "config.db").read_bytes()
+
+    service.request(PATHS[0])
+
+    assert (folder / "config.db").read_bytes() == before
+    assert [file.name for file in folder.glob("config.db-*")] == []
+
+
+def test_several_workers_give_equal_tags(
+    begin: Callable[..., Service], folder: Path, token: str, service: Service
+) -> None:
+    two = begin("--workers", "2", **settings_in(folder))
+
+    tags = {two.request(PATHS[0], token)[0].getheader("ETag") for _ in range(30)}
+
+    # The same as that of another process, too.
+    assert tags == {service.request(PATHS[0], token)[0].getheader("ETag")}
+
+
+# The end
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_sigterm_ends_an_idle_service_within_a_second(
+    begin: Callable[..., Service], folder: Path, token: str, workers: str
+) -> None:
+    service = begin("--workers", workers, **settings_in(folder))
+    service.request(PATHS[0], token)
+    began = monotonic()
+
+    service.process.send_signal(signal.SIGTERM)
+    status = service.process.wait(DEADLINE)
+
+    assert status == 0
+    assert monotonic() - began < 1
+
+
+def test_sigterm_ends_it_within_a_second_beside_an_idle_connection(
+    begin: Callable[..., Service], folder: Path, token: str
+) -> None:
+    service = begin(**settings_in(folder))
+    connection = service.connect()
+    connection.request("GET", "/healthz")
+    connection.getresponse().read()
+    began = monotonic()
+
+    service.process.send_signal(signal.SIGTERM)
+    status = service.process.wait(DEADLINE)
+
+    assert status == 0
+    assert monotonic() - began < 1
+    connection.close()
+
+
+def test_sigterm_lets_a_running_request_finish(
+    begin: Callable[..., Service], tmp_path: Path
+) -> None:
+    fill_amply(tmp_path / "config.db")
+    key = create_api_key(tmp_path / "access.db", "tests")
+    service = begin()
+    connection = service.connect()
+    connection.request("GET", PATHS[0], headers={"Authorization": f"Bearer {key}"})
+    response = connection.getresponse()  # the head: most is still to come
+
+    service.process.send_signal(signal.SIGTERM)
+    wait_until_closed(service)
+    body = response.read()
+
+    assert len(body) == int(response.getheader("Content-Length") or -1) > 10**7
+    assert len(_ids(body)) == 250
+    connection.close()
+    assert service.process.wait(DEADLINE) == 0
+
+
+def fill_amply(path: Path) -> None:
+    """A customer of many teams: each team's answer holds them all again."""
+    gateway = Gateway(path)
+    gateway.customer("c")
+    with gateway.writer() as connection:
+        connection.executemany(
+            "INSERT INTO governance_teams (id, name, customer_id) VALUES (?, ?, 'c')",
+            [(f"team-{number}", f"Team {number}") for number in range(250)],
+        )
+
+
+def wait_until_closed(service: Service) -> None:
+    """Wait until no new connection is answered: the signal has arrived."""
+    deadline = monotonic() + DEADLINE
+    while monotonic() < deadline:
+        try:
+            with socket.create_connection((service.host, service.port), 0.2) as probe:
+                probe.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+                probe.settimeout(0.2)
+                if not probe.recv(1):
+                    return
+        except OSError:
+            return
+    raise AssertionError("it still answers")
+
+
+# What stops the start
+
+
+def make_garbage(path: Path) -> None:
+    path.write_bytes(b"garbage " * 1000)
+
+
+def make_another_database(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE letters (text)")
+    connection.close()
+
+
+def make_nothing(path: Path) -> None:
+    pass
+
+
+REFUSALS: list[Any] = [
+    pytest.param(
+        make_nothing,
+        {},
+        [],
+        "{database} does not exist. Name a gateway's database in GOVERNANCE_DATABASE,"
+        " or make one with: flask load data/demo.json",
+        id="no database",
+    ),
+    pytest.param(
+        make_garbage,
+        {},
+        [],
+        "{database} is not an SQLite database. Name a gateway's database in"
+        " GOVERNANCE_DATABASE, or make one with: flask load data/demo.json",
+        id="not a database",
+    ),
+    pytest.param(
+        make_another_database,
+        {},
+        [],
+        "{database} has no table governance_customers. Name a gateway's database in"
+        " GOVERNANCE_DATABASE, or make one with: flask load data/demo.json",
+        id="not a gateway's",
+    ),
+    pytest.param(
+        Gateway,
+        {"GOVERNANCE_AUTH": "off"},
+        ["--host", "0.0.0.0"],
+        "GOVERNANCE_AUTH is 'off', which takes a loopback address; --host is '0.0.0.0'",
+        id="auth off",
+    ),
+    pytest.param(
+        Gateway,
+        {"GOVERNANCE_JWT_SECRET": "too-short"},
+        [],
+        "GOVERNANCE_JWT_SECRET holds a secret of 9 bytes; HS256 needs at least 32"
+        " (try: openssl rand -hex 32)",
+        id="a weak secret",
+    ),
+    pytest.param(
+        Gateway,
+        {"GOVERNANCE_SNAPSHOT_SECONDS": "soon"},
+        [],
+        "GOVERNANCE_SNAPSHOT_SECONDS is 'soon';"
+        " it takes a number of seconds from 0.05 to 86400",
+        id="a wrong setting",
+    ),
+]
+
+
+def fails(settings: dict[str, str], *options: str) -> tuple[int, str, str]:
+    """The exit status and the outputs of a service that does not start."""
+    process = start(settings, *options)
+    output, log = "", ""
+    try:
+        output, log = process.communicate(timeout=DEADLINE)
+    except subprocess.TimeoutExpired:
+        end(process)
+    return process.returncode, output, log
+
+
+@pytest.mark.parametrize(("make", "settings", "options", "sentence"), REFUSALS)
+def test_what_cannot_be_served_is_one_plain_sentence(
+    tmp_path: Path,
+    make: Callable[[Path], Any],
+    settings: dict[str, str],
+    options: list[str],
+    sentence: str,
+) -> None:
+    database = tmp_path / "config.db"
+    make(database)
+
+    outcome = fails({**settings_in(tmp_path), **settings}, "--port", "0", *options)
+
+    assert outcome == (1, "", f"Error: {sentence.format(database=database)}\n")
+
+
+def test_a_weak_secret_file_is_named_at_the_start(tmp_path: Path) -> None:
+    Gateway(tmp_path / "config.db")
+    (tmp_path / "jwt-secret").write_text("too-short\n")
+
+    status, output, log = fails(settings_in(tmp_path), "--port", "0")
+
+    assert (status, output) == (1, "")
+    assert log == (
+        f"Error: GOVERNANCE_JWT_SECRET_FILE {tmp_path / 'jwt-secret'} holds a secret of"
+        " 9 bytes; HS256 needs at least 32 (try: openssl rand -hex 32)\n"
+    )
+
+
+def test_a_port_in_use_is_named(service: Service, folder: Path) -> None:
+    status, output, log = fails(settings_in(folder), "--port", str(service.port))
+
+    assert (status, output) == (1, "")
+    assert log == (
+        f"Error: cannot listen on 127.0.0.1, port {service.port}:"
+        " Address already in use; choose another with --port\n"
+    )
+
+
+def test_authentication_that_is_off_is_told_at_the_start(
+    begin: Callable[..., Service], folder: Path
+) -> None:
+    service = begin(**settings_in(folder), GOVERNANCE_AUTH="off")
+
+    response, _ = service.request(PATHS[1])
+
+    assert response.status == 200
+    assert "GOVERNANCE_AUTH is off" in service.end()[1]
