@@ -10,13 +10,19 @@ from flask import Flask, Response, g, request
 
 log = logging.getLogger("governance.access")
 
-_TOKEN = re.compile(r"(?i)(bfst-|sk-bf-|eyJ)[^\s\"'/?&,;]*")
+# Our prefixes, and what has the three parts of a JWT, whatever its first letters are.
+_TOKEN = re.compile(
+    r"(?i:(bfst-|sk-bf-))[^\s\"'/?&,;]*"
+    r"|()[\w-]{8,}\.[\w-]{8,}\.[\w-]*"
+    r"|\b(eyJ)[^\s\"'/?&,;]*",
+    re.ASCII,
+)
 _KNOWN_METHODS = {"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE"}
 
 
 def hide_tokens(line: str) -> str:
     """The line with whatever begins like a token cut after its prefix."""
-    return _TOKEN.sub(r"\1***", line)
+    return _TOKEN.sub(lambda token: f"{token[1] or token[3] or ''}***", line)
 
 
 class TokenHidingFormatter(logging.Formatter):

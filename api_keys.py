@@ -13,7 +13,13 @@ from pathlib import Path
 import peewee
 from peewee import SqliteDatabase
 
-from database import IS_MISSING, DatabaseUnavailable, Mark, Reader
+from database import (
+    IS_MISSING,
+    DatabaseUnavailable,
+    Mark,
+    Reader,
+    failure_reason,
+)
 from models import Row, text, timestamp
 from values import instant
 
@@ -21,6 +27,7 @@ PREFIX = "bfst-"
 RANDOM_LENGTH = 44  # letters and digits: 262 bits
 SHOWN_LENGTH = 12  # what `api-key list` shows of a key
 
+_NONE_TO_REVOKE = 'there is no API key "{}" that could be revoked'
 _ALPHABET = string.ascii_letters + string.digits
 
 
@@ -116,10 +123,12 @@ def create_api_key(path: Path, name: str, lifetime: timedelta | None = None) -> 
 
 def revoke_api_key(path: Path, name: str) -> None:
     """Revoke the key of that name. Raises ApiKeyError where there is none."""
+    if not path.exists():
+        raise ApiKeyError(_NONE_TO_REVOKE.format(name))
     with _writing(path):
         revoked = ApiKey.update(revoked_at=_time_text(datetime.now(UTC)))
         if not revoked.where(_unrevoked(name)).execute():
-            raise ApiKeyError(f'there is no API key "{name}" that could be revoked')
+            raise ApiKeyError(_NONE_TO_REVOKE.format(name))
 
 
 def list_api_keys(path: Path) -> list[Row]:
@@ -137,16 +146,16 @@ def list_api_keys(path: Path) -> list[Row]:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
-    database = SqliteDatabase(str(path), timeout=5)
-    with (
-        database.bind_ctx([ApiKey]),
-        database.connection_context(),
-        database.atomic("IMMEDIATE"),
-    ):
-        database.create_tables([ApiKey])
-        yield
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+        database = SqliteDatabase(str(path), timeout=5)
+        with database.bind_ctx([ApiKey]), database.connection_context():
+            database.create_tables([ApiKey])
+            with database.atomic("IMMEDIATE"):
+                yield
+    except (OSError, peewee.DatabaseError) as problem:
+        raise ApiKeyError(f"{path} {failure_reason(problem)}") from problem
 
 
 def _unrevoked(name: str) -> peewee.Expression:

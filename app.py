@@ -33,6 +33,8 @@ CUSTOMERS_TAKE = (Kind.MANAGEMENT_KEY,)
 lists = Blueprint("lists", __name__, url_prefix="/api/governance")
 health = Blueprint("health", __name__)
 
+TELLING_LENGTH = 16  # a shorter request id may be in a credential by chance
+
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:+=-]{1,128}", re.ASCII)
 
 
@@ -43,7 +45,7 @@ def create_app(settings: Mapping[str, str] | None = None) -> Flask:
     """
     loaded = load_settings(settings)
     app = Flask(__name__, static_folder=None)
-    app.url_map.merge_slashes = False  # //teams is another path, not a redirect
+    app.url_map.merge_slashes = False  # governance//teams is 404, not a redirect
     app.extensions["settings"] = loaded
     app.extensions["authenticator"] = Authenticator(loaded)
     reader = Reader(loaded.database, MODELS, REQUIRED)
@@ -94,8 +96,10 @@ def begin_request() -> None:
     g.began = perf_counter()
     given = request.headers.get("X-Request-Id", "")
     sane = _REQUEST_ID.fullmatch(given) and hide_tokens(given) == given
-    # Somebody who sends a credential there too shall not have it echoed.
-    if not sane or given in request.headers.get("Authorization", ""):
+    # Who sends a credential there too shall not have it echoed, nor a part that tells.
+    credential = request.headers.get("Authorization", "")
+    telling = len(given) >= TELLING_LENGTH and given in credential
+    if not sane or telling or given in credential.split():
         given = secrets.token_hex(16)
     g.request_id = given
 

@@ -21,6 +21,7 @@ DEMO_DATA = Path(__file__).parent / "data" / "demo.json"
 DEMO_KEY = "demo"
 
 UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+LONGEST_LIFETIME_SECONDS = 100 * 366 * 86_400  # calendars end
 
 
 class Lifetime(click.ParamType):
@@ -32,9 +33,10 @@ class Lifetime(click.ParamType):
         if isinstance(value, timedelta):
             return value
         match = re.fullmatch(r"([1-9][0-9]{0,5})([smhdw])", value)
-        if match is None:
+        seconds = int(match[1]) * UNIT_SECONDS[match[2]] if match else 0
+        if not 0 < seconds <= LONGEST_LIFETIME_SECONDS:
             self.fail(f"{value!r} is no lifetime; try 30m, 12h or 90d", param, ctx)
-        return timedelta(seconds=int(match[1]) * UNIT_SECONDS[match[2]])
+        return timedelta(seconds=seconds)
 
 
 def register_commands(app: Flask) -> None:
@@ -73,7 +75,10 @@ def demo(host: str, port: int, workers: int) -> None:
         import loading
 
         loading.load_files([DEMO_DATA], settings.database)
-    key = _demo_key(settings)
+    try:
+        key = _demo_key(settings)
+    except (api_keys.ApiKeyError, DatabaseUnavailable) as problem:
+        _fail(str(problem))
     paths = ("/api/governance/teams", "/api/governance/customers")
     lines = [f"curl -H 'Authorization: Bearer {key}' '{{url}}{path}'" for path in paths]
     _serve(host, port, workers, lines)

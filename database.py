@@ -3,7 +3,6 @@
 SQLite only, so far; all that is special about it is in this file.
 """
 
-import logging
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -17,8 +16,6 @@ from peewee import SqliteDatabase
 import values
 from models import Row, row_type
 from schemas import report_broken
-
-log = logging.getLogger("governance")
 
 LOCK_WAIT_SECONDS = 1.0  # writers hold the lock for milliseconds
 LOCK_WAIT_AGAIN_SECONDS = 0.1  # while it stays locked, requests must not pile up
@@ -47,7 +44,9 @@ class Reader:
     among the `required`: then the file is not what it should be.
 
     It keeps a connection, since `PRAGMA data_version` only tells what others committed
-    after the same connection last asked. One thread at a time may use a Reader.
+    after the same connection last asked; but none to a database with a write-ahead log:
+    its gateway could not fold the log in when it ends, and would leave it behind. One
+    thread at a time may use a Reader.
     """
 
     def __init__(self, path: Path, models: Models, required: Models) -> None:
@@ -56,18 +55,23 @@ class Reader:
         self._required = required
         self._database: SqliteDatabase | None = None
         self._files: Mark = ()
+        self._immutable = False
         self._openings = 0
         self._patience = LOCK_WAIT_SECONDS
 
     def mark(self) -> Mark:
         """What tells one state of the database from the next, in microseconds.
 
-        The files' identity stands beside data_version, because a replaced file keeps
+        The files' identity stands beside the version, because a replaced file keeps
         its old connection alive. Raises DatabaseUnavailable.
         """
         with self._failures_named():
+            files = _identity(self.path)
+            if _is_logged(files):
+                self.close()
+                return *files, _log_version(self.path)
             version = self._open().execute_sql("PRAGMA data_version").fetchone()[0]
-        return *self._files, self._openings, version
+            return *files, self._openings, version
 
     def read(self) -> Rows:
         """All rows of all tables, as of one moment. Raises DatabaseUnavailable."""
@@ -76,10 +80,18 @@ class Reader:
                 database = self._open()
                 with database.atomic():
                     rows = {model: _select(database, model) for model in self._models}
-                # An immutable connection takes no lock: had a writer come meanwhile,
-                # the files would have changed and a new connection is due.
-                if self._open() is database:
-                    return rows
+                # An immutable connection takes no lock: once more if a writer came.
+                if not self._immutable or _identity(self.path) == self._files:
+                    break
+            if _is_logged(self._files):
+                self.close()
+            return rows
+
+    def verify(self) -> None:
+        """Raise DatabaseUnavailable unless the file could be read now."""
+        with self._failures_named():
+            self._open()
+        self.close()
 
     def close(self) -> None:
         """Close the connection; the next question opens another."""
@@ -93,7 +105,12 @@ class Reader:
             self.close()
             self._files = files
             self._openings += 1
-            self._database = _connect(self.path, self._patience)
+            # Opening a WAL database without a log would make one, which a read-only
+            # connection cannot remove; immutable makes none. The file is complete in
+            # itself then, and a log that appears is noticed as a change.
+            self._immutable = _is_write_ahead(self.path) and not _is_logged(files)
+            access = "immutable=1" if self._immutable else "mode=ro"
+            self._database = _connect(self.path, access, self._patience)
             self._require_tables(self._database)
         return self._database
 
@@ -109,7 +126,7 @@ class Reader:
             yield
         except (peewee.DatabaseError, sqlite3.Error, OSError) as problem:
             self.close()
-            reason = _reason(problem)
+            reason = failure_reason(problem)
             if reason == IS_LOCKED:
                 self._patience = LOCK_WAIT_AGAIN_SECONDS
             raise DatabaseUnavailable(self.path, reason) from problem
@@ -129,18 +146,31 @@ def _identity(path: Path) -> Mark:
     return file.st_dev, file.st_ino, file.st_mtime_ns, file.st_size, logged
 
 
-def _connect(path: Path, patience: float) -> SqliteDatabase:
-    """A read-only connection that leaves nothing beside the file.
+def _is_logged(files: Mark) -> bool:
+    return bool(files[-1])
 
-    Opening a WAL database that nobody has open would make its -wal and -shm files,
-    and a read-only connection cannot remove them; immutable makes none. The file is
-    then complete in itself, and the log's appearance is noticed as a change.
+
+def _log_version(path: Path) -> Mark:
+    """What changes with each commit to a write-ahead log, without a connection.
+
+    The header of its index, twice 48 bytes with a counter and checksums, is written at
+    each commit (sqlite.org/walformat.html, 2.1); one caught in between differs, too.
     """
+    log = os.stat(f"{path}-wal")
+    try:
+        with open(f"{path}-shm", "rb", buffering=0) as index:
+            header = index.read(96)
+    except FileNotFoundError:
+        header = b""
+    return log.st_ino, log.st_mtime_ns, log.st_size, header
+
+
+def _is_write_ahead(path: Path) -> bool:
     with path.open("rb") as file:
-        header = file.read(20)
-    write_ahead = header[18:20] == b"\x02\x02"  # sqlite.org/fileformat2.html
-    idle = write_ahead and not _identity(path)[-1]
-    access = "immutable=1" if idle else "mode=ro"
+        return file.read(20)[18:] == b"\2\2"  # sqlite.org/fileformat2.html, 1.3.3
+
+
+def _connect(path: Path, access: str, patience: float) -> SqliteDatabase:
     database = SqliteDatabase(
         f"file:{quote(str(path.absolute()))}?{access}",
         uri=True,
@@ -192,12 +222,12 @@ def _rows(
     rows = [row_type(model)._make(row) for row in database.execute(query)]
     if any(row[0] is None for row in rows):
         # SQLite lets a text primary key be NULL; nothing could refer to such a row.
-        log.warning("%s: has a row without an id, left out", model._meta.table_name)
+        report_broken(model._meta.table_name, None, "id", "is NULL; it is left out")
         rows = [row for row in rows if row[0] is not None]
     return rows
 
 
-def _reason(problem: Exception) -> str:
+def failure_reason(problem: Exception) -> str:
     """Plain words for a failure to read; a driver's own may quote what is stored."""
     if isinstance(problem, FileNotFoundError):
         return IS_MISSING

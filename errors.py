@@ -66,7 +66,9 @@ def _http_error(error: HTTPException) -> Response:
 
 
 def _database_unavailable(error: DatabaseUnavailable) -> Response:
-    message = f"The database {error.reason}; from_memory=true may still answer."
+    # Before there is a caller, it is the API keys' file, which both modes need.
+    advice = "; from_memory=true may still answer" if "caller" in g else ""
+    message = f"The database {error.reason}{advice}."
     response = _respond(ApiError(503, "database_unavailable", message))
     response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response

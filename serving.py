@@ -6,6 +6,7 @@ import json
 import logging
 import multiprocessing
 import os
+import signal
 import socket
 import sys
 import threading
@@ -29,6 +30,7 @@ log = logging.getLogger("governance")
 # slow reader included; idle ones end by themselves.
 BLOCKING_THREADS = 64
 READY_POLL_SECONDS = 0.005
+PARENT_POLL_SECONDS = 1
 
 Ready = Callable[[dict[str, Any]], None]
 
@@ -62,6 +64,7 @@ def serve(app: Flask, host: str, port: int, workers: int, ready: Ready) -> None:
         log_level=LogLevels.error,
         log_dictconfig={"handlers": {"console": _TO_STDERR, "access": _TO_STDERR}},
     )
+    parent = os.getpid()
     teller = threading.Thread(
         target=_tell_ready, args=(host, port, ready), daemon=True, name="ready-teller"
     )
@@ -69,6 +72,7 @@ def serve(app: Flask, host: str, port: int, workers: int, ready: Ready) -> None:
 
     def load_app() -> Flask:
         # In the worker: connections and threads do not outlive a fork.
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
         keeper: Keeper = app.extensions["keeper"]
         keeper.start()
         return app
@@ -81,6 +85,13 @@ _TO_STDERR = {
     "class": "logging.StreamHandler",
     "stream": "ext://sys.stderr",
 }
+
+
+def _end_with(parent: int) -> None:
+    """End this worker when its parent is gone, killed without a chance to say so."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_POLL_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _require_loopback(host: str) -> None:
@@ -98,10 +109,7 @@ def _require_loopback(host: str) -> None:
 def _check_database(settings: Settings) -> None:
     """Find out before anything runs; raises DatabaseUnavailable."""
     reader = Reader(settings.database, MODELS, REQUIRED)
-    try:
-        reader.mark()
-    finally:
-        reader.close()
+    reader.verify()
 
 
 def _free_port(host: str, port: int) -> int:

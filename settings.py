@@ -23,7 +23,10 @@ def _text(name: str, value: str) -> str:
 
 
 def _path(name: str, value: str) -> Path:
-    return Path(value).expanduser()
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:
+        raise SettingError(f"{name} is {value!r}; there is no such user") from None
 
 
 def _seconds(name: str, value: str) -> float:
@@ -48,7 +51,7 @@ def _choice(*choices: str) -> Callable[[str, str], str]:
 
 
 def _secret(name: str, value: str) -> bytes:
-    return strong_secret(value.encode(), name) if value else b""
+    return strong_secret(os.fsencode(value), name) if value else b""
 
 
 def strong_secret(secret: bytes, name: str) -> bytes:

@@ -4,6 +4,7 @@ The algorithm belongs to the key, never to the token.
 """
 
 import hashlib
+import logging
 import os
 import secrets
 import threading
@@ -14,6 +15,8 @@ from time import time
 from typing import Any
 
 from settings import SettingError, Settings, strong_secret
+
+log = logging.getLogger("governance")
 
 ROLES = ("admin", "virtual_key")
 REMEMBERED_TOKENS = 4096
@@ -41,7 +44,8 @@ class Verifier:
         self._public_key = _load_public_key(settings.jwt_public_key_file)
         self._remembered: dict[bytes, Claims] = {}
         self._lock = threading.Lock()
-        list(self._keys())  # a weak secret stops the start
+        if not self._secret:
+            read_secret(self._secret_file)  # a weak one stops the start
 
     def verify(self, token: str) -> Claims:
         """The claims of a token that is genuine and not expired; else InvalidToken."""
@@ -55,11 +59,18 @@ class Verifier:
         return claims
 
     def _keys(self) -> Iterator[tuple[str, Any]]:
-        # The file is read anew for each unknown token: `flask token` may have made it.
-        if secret := self._secret or read_secret(self._secret_file):
+        if secret := self._secret or self._secret_of_file():
             yield "HS256", secret
         if self._public_key:
             yield self._public_key
+
+    def _secret_of_file(self) -> bytes:
+        # Read anew for each unknown token: `flask token` may have made it meanwhile.
+        try:
+            return read_secret(self._secret_file)
+        except SettingError as problem:
+            log.error("%s", problem)
+            return b""
 
     def _decode(self, token: str) -> dict[str, Any]:
         import jwt  # 50 ms with its cryptography: too long for every start to wait
@@ -109,10 +120,11 @@ def make_secret_file(path: Path) -> bytes:
 def write_private(path: Path, text: bytes) -> None:
     """Write a file that only its owner may read (mode 0600), over an old one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    new = path.with_name(f"{path.name}.{os.getpid()}.new")
+    descriptor = os.open(new, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
     with open(descriptor, "wb") as file:
         file.write(text + b"\n")
+    new.rename(path)  # so that nobody reads half of it
 
 
 def make_token(secret: bytes, role: str, subject: str, lifetime: float) -> str:

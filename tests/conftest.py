@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api_keys import create_api_key
-from app import create_app
 from flask import Flask
 from flask.testing import FlaskClient
 from gateway import Gateway, fill
-from tokens import make_token
 from werkzeug.test import TestResponse
+
+from api_keys import create_api_key
+from app import create_app
+from tokens import make_token
 
 SECRET = "a-secret-of-the-tests-with-32-bytes-or-more"
 
@@ -34,12 +35,22 @@ def gateway(tmp_path: Path) -> Gateway:
     return Gateway(tmp_path / "config.db", "newer")
 
 
+@pytest.fixture(scope="session")
+def filled_bytes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The files of filled databases by layout, made once: most tests want one."""
+    made = {}
+    for layout in ("older", "newer"):
+        gateway = Gateway(tmp_path_factory.mktemp(layout) / "config.db", layout)
+        fill(gateway)
+        made[layout] = gateway.path.read_bytes()
+    return made
+
+
 @pytest.fixture
-def filled(tmp_path: Path, layout: Any) -> Gateway:
+def filled(tmp_path: Path, layout: Any, filled_bytes: dict[str, bytes]) -> Gateway:
     """A database with a little of everything, in both layouts."""
-    gateway = Gateway(tmp_path / "config.db", layout)
-    fill(gateway)
-    return gateway
+    (tmp_path / "config.db").write_bytes(filled_bytes[layout])
+    return Gateway(tmp_path / "config.db", layout)
 
 
 @pytest.fixture

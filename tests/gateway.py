@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import models
 from peewee import SqliteDatabase
+
+import models
 
 T0 = "2026-04-01 10:00:00+00:00"
 T1 = "2026-04-01 10:00:00.000000001+00:00"
@@ -27,8 +28,8 @@ class Gateway:
     def __init__(self, path: Path, layout: models.Layout = "newer") -> None:
         self.path = path
         self.layout = layout
-        database = SqliteDatabase(str(path))
-        with database.connection_context():
+        database = SqliteDatabase(str(path), pragmas={"synchronous": "off"})
+        with database.connection_context(), database.atomic():
             models.create_tables(database, layout)
 
     @contextmanager

@@ -371,12 +371,34 @@ def test_null_is_unset_and_not_logged(
 
 
 @one_layout
-@pytest.mark.parametrize("depth", [100, 300, 900, 5000])
+@pytest.mark.parametrize("depth", [100, *range(245, 260), 300, 900, 5000, 100_000])
 def test_json_nested_deeply_does_not_break_the_list(
     filled: Gateway, get: Get, depth: int
 ) -> None:
     deep = '{"a":' + "[" * depth + "]" * depth + "}"
     break_row(filled, "governance_teams", "profile", deep)
+
+    answers = [get(name) for name in ("teams", "customers")]
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+
+
+@one_layout
+@pytest.mark.parametrize(
+    ("column", "around"),
+    [
+        ("tool_pricing_json", '{{"a":{}}}'),
+        ("stdio_config_json", '{{"command":"npx","args":{}}}'),
+        ("headers_json", '{{"a":{}}}'),
+        ("tools_to_execute_json", "[{}]"),
+    ],
+)
+@pytest.mark.parametrize("depth", [253, 300, 5000])
+def test_any_json_column_nested_deeply_does_not_break_the_list(
+    filled: Gateway, get: Get, column: str, around: str, depth: int
+) -> None:
+    deep = around.format("[" * depth + "]" * depth)
+    break_row(filled, "config_mcp_clients", column, deep)
 
     answers = [get(name) for name in ("teams", "customers")]
 
@@ -541,6 +563,23 @@ def test_a_row_without_an_id_does_not_break_the_list(
     answers = [get(name) for name in ("teams", "customers")]
 
     assert [answer.status_code for answer in answers] == [200, 200]
+
+
+@one_layout
+def test_a_row_without_an_id_is_logged_once_with_its_table(
+    filled: Gateway, get: Get, lines: Callable[[], list[str]]
+) -> None:
+    filled.execute("CREATE TABLE loose AS SELECT * FROM governance_teams")
+    filled.execute("INSERT INTO loose DEFAULT VALUES")
+    filled.execute("DROP TABLE governance_teams")
+    filled.execute("ALTER TABLE loose RENAME TO governance_teams")
+    get("teams")
+    change_something_else(filled)
+
+    get("teams")
+
+    (line,) = lines()
+    assert line.startswith("governance_teams")
 
 
 @one_layout

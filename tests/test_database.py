@@ -295,10 +295,8 @@ def test_nothing_stays_of_a_writer_that_went_before_us(
 
 
 def test_nothing_stays_of_a_writer_that_we_read_beside(
-    reader: Reader, path: Path, journal: str
+    reader: Reader, path: Path
 ) -> None:
-    if journal == "wal":
-        pytest.skip("only a writer can fold its log in; the README says so")
     connection = sqlite3.connect(path, isolation_level=None)
     rename(connection, "new")
     reader.read()
