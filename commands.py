@@ -1,7 +1,8 @@
-"""The command line: thin wrappers over plain functions."""
+"""The command line: thin wrappers over plain functions. Here are those that serve and
+those for credentials; data_commands.py has the others.
+"""
 
 import json
-import re
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -13,35 +14,18 @@ from flask.cli import AppGroup
 
 import api_keys
 import tokens
+from data_commands import check, export, generate, load, pull
 from database import DatabaseUnavailable
-from own_database import NotOurs
+from lifetimes import Lifetime
 from settings import SETTINGS, Settings
 
 DEMO_DATA = Path(__file__).parent / "data" / "demo.json"
 DEMO_KEY = "demo"
 
-UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-LONGEST_LIFETIME_SECONDS = 100 * 366 * 86_400  # calendars end
-
-
-class Lifetime(click.ParamType):
-    """A whole number with s, m, h, d or w, as a timedelta."""
-
-    name = "lifetime"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> timedelta:
-        if isinstance(value, timedelta):
-            return value
-        match = re.fullmatch(r"([1-9][0-9]{0,5})([smhdw])", value)
-        seconds = int(match[1]) * UNIT_SECONDS[match[2]] if match else 0
-        if not 0 < seconds <= LONGEST_LIFETIME_SECONDS:
-            self.fail(f"{value!r} is no lifetime; try 30m, 12h or 90d", param, ctx)
-        return timedelta(seconds=seconds)
-
 
 def register_commands(app: Flask) -> None:
     """Add our commands to the application's `flask` command."""
-    for command in (serve, demo, load, api_key, token):
+    for command in (serve, demo, load, pull, generate, export, check, api_key, token):
         app.cli.add_command(command)
 
 
@@ -122,25 +106,6 @@ def _demo_key(settings: Settings) -> str:
     key = api_keys.create_api_key(settings.access_database, DEMO_KEY)
     tokens.write_private(file, key.encode())
     return key
-
-
-@click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--replace", is_flag=True, help="Remove what is not in the files.")
-def load(files: tuple[Path, ...], replace: bool) -> None:
-    """Load a gateway's config.json into our own database: all of it or nothing."""
-    import loading  # as with serving, the other commands start faster without
-
-    try:
-        counts = loading.load_files(files, _settings().database, replace=replace)
-    except loading.LoadError as wrong:
-        for problem in wrong.problems:
-            click.echo(problem, err=True)
-        _fail(f"nothing was loaded: {len(wrong.problems)} found wrong")
-    except NotOurs as problem:
-        _fail(str(problem))
-    told = ", ".join(f"{number} {what}" for what, number in counts.items())
-    click.echo(f"loaded into {_settings().database}: rows {told}")
 
 
 api_key = AppGroup("api-key", help="Management API keys: create, list, revoke.")

@@ -2,14 +2,21 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-import peewee
-from marshmallow import ValidationError
+from marshmallow import Schema, ValidationError
 
-from file_schemas import ConfigFileSchema
+from draft import Draft, Model
+from file_schemas import (
+    BudgetFileSchema,
+    CustomerFileSchema,
+    McpClientFileSchema,
+    ProviderKeyFileSchema,
+    RateLimitFileSchema,
+    TeamFileSchema,
+    VirtualKeyFileSchema,
+)
 from models import (
     Budget,
     Customer,
@@ -23,70 +30,128 @@ from models import (
     VirtualKey,
 )
 
-Model = type[peewee.Model]
-
-
-@dataclass
-class Item:
-    """A row to be: the columns that its source speaks of, and where that is.
-
-    `refers` holds what is no column: `budget_id` (older gateways), `provider_keys` and
-    `mcp_client` by name or id.
-    """
-
-    place: str
-    values: dict[str, Any]
-    refers: dict[str, Any] = field(default_factory=dict)
-    key: Any = None  # the row's primary key, once it is known
-
-
-@dataclass
-class Draft:
-    """All that is to be loaded, and what was found wrong with it so far."""
-
-    items: dict[Model, list[Item]] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-
-    def add(
-        self, model: Model, place: str, values: dict[str, Any], **refers: Any
-    ) -> None:
-        item = Item(place, values, refers)
-        self.items.setdefault(model, []).append(item)
-
-    def of(self, model: Model) -> list[Item]:
-        return self.items.get(model, [])
-
 
 def add_config(draft: Draft, config: Any, source: str) -> None:
-    """Add a parsed `config.json` to the draft; `source` names it in places."""
+    """Add a parsed `config.json` to the draft; `source` names it in places.
+
+    The parsed file is used up on the way: a large one is never there twice.
+    """
+    if not isinstance(config, dict):
+        draft.problems.append(f"{source}: the file must hold an object")
+        return
+    at = _At(draft, source)
+    providers = at.object(config, "providers")
+    for name in list(providers):
+        draft.add(Provider, at.child(f"providers.{name}").place, {"name": name})
+        provider = at.child("providers").object(providers, name)
+        for place, key in at.child(f"providers.{name}").members(
+            provider, "keys", ProviderKeyFileSchema
+        ):
+            _add_provider_key(draft, name, key, place)
+    clients = at.object(config, "mcp")
+    for place, client in at.child("mcp").members(
+        clients, "client_configs", McpClientFileSchema
+    ):
+        add_mcp_client(draft, client, place)
+    _add_governance(draft, at.object(config, "governance"), at.child("governance"))
+
+
+class _At:
+    """A place in a file, for taking parts out of it and saying what is wrong there."""
+
+    def __init__(self, draft: Draft, source: str, path: str = "") -> None:
+        self.draft = draft
+        self.source = source
+        self.path = path
+
+    @property
+    def place(self) -> str:
+        return f"{self.source}: {self.path}"
+
+    def child(self, name: str) -> "_At":
+        path = f"{self.path}.{name}" if self.path else name
+        return _At(self.draft, self.source, path)
+
+    def wrong(self, name: str, what: str) -> None:
+        self.draft.problems.append(f"{self.child(name).place}: {what}")
+
+    def object(self, holder: Any, name: str) -> dict[str, Any]:
+        """The object of that name, taken out; empty where there is none."""
+        value = holder.pop(name, None) if isinstance(holder, dict) else None
+        if value is not None and not isinstance(value, dict):
+            self.wrong(name, "must be an object")
+        return value if isinstance(value, dict) else {}
+
+    def members(
+        self, holder: Any, name: str, schema: type[Schema]
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The members of the array of that name, each loaded, with its place."""
+        values = holder.pop(name, None) if isinstance(holder, dict) else None
+        if values is None:
+            return
+        if not isinstance(values, list):
+            self.wrong(name, "must be an array")
+            return
+        loader = schema()
+        for number in range(len(values)):
+            value, values[number] = values[number], None
+            at = self.child(f"{name}[{number}]")
+            yield at.place, load_member(self.draft, loader, value, at.place)
+
+
+def load_member(draft: Draft, schema: Schema, value: Any, place: str) -> dict[str, Any]:
+    """One thing of a file, loaded; what is wrong with it goes to the problems."""
     try:
-        loaded: Any = ConfigFileSchema().load(config)
+        return dict(schema.load(value))
     except ValidationError as invalid:
-        loaded = invalid.valid_data if isinstance(invalid.valid_data, dict) else {}
-        problems = _problems(invalid.messages, "")
-        draft.problems += [f"{source}: {problem}" for problem in problems]
-    _add_providers(draft, loaded.get("providers", {}), f"{source}: providers")
-    mcp = loaded.get("mcp", {}).get("client_configs", [])
-    for place, client in _places(mcp, f"{source}: mcp.client_configs"):
-        _add_mcp_client(draft, client, place)
-    _add_governance(draft, loaded.get("governance", {}), f"{source}: governance")
+        valid = invalid.valid_data if isinstance(invalid.valid_data, dict) else {}
+        messages: dict[str, Any] = {
+            str(name): each for name, each in invalid.messages_dict.items()
+        }
+        if draft.record and isinstance(value, Mapping):
+            _take_as_it_is(draft, value, valid, messages, place)
+        draft.problems += _problems(messages, place)
+        return dict(valid)
 
 
-def _add_governance(draft: Draft, governance: dict[str, Any], at: str) -> None:
-    for place, budget in _places(governance.get("budgets", []), f"{at}.budgets"):
+def _take_as_it_is(
+    draft: Draft,
+    value: Mapping[str, Any],
+    valid: dict[str, Any],
+    messages: dict[str, Any],
+    place: str,
+) -> None:
+    """Take what breaks a rule but can be stored out of the messages, with a note."""
+    for name in [name for name in messages if name != "id" and name in value]:
+        if isinstance(value[name], str | int | float):
+            draft.notes += _problems({name: messages.pop(name)}, place)
+            valid[name] = value[name]
+    for name in [name for name in messages if name not in ("id", "_schema")]:
+        if value.get(name) is None:
+            draft.notes += _problems({name: messages.pop(name)}, place)
+
+
+def _add_governance(draft: Draft, governance: dict[str, Any], at: _At) -> None:
+    for place, budget in at.members(governance, "budgets", BudgetFileSchema):
         draft.add(Budget, place, budget)
-    for place, limit in _places(governance.get("rate_limits", []), f"{at}.rate_limits"):
+    for place, limit in at.members(governance, "rate_limits", RateLimitFileSchema):
         draft.add(RateLimit, place, limit)
-    for place, customer in _places(governance.get("customers", []), f"{at}.customers"):
+    for place, customer in at.members(governance, "customers", CustomerFileSchema):
         _add_owner(draft, Customer, "customer_id", customer, place)
-    for place, team in _places(governance.get("teams", []), f"{at}.teams"):
-        for column in ("profile", "config", "claims"):
-            if column in team:
-                team[column] = _json(team[column])
-        _add_owner(draft, Team, "team_id", team, place)
-    keys = governance.get("virtual_keys", [])
-    for place, virtual_key in _places(keys, f"{at}.virtual_keys"):
+    for place, team in at.members(governance, "teams", TeamFileSchema):
+        _add_owner(draft, Team, "team_id", with_json_texts(team), place)
+    for place, virtual_key in at.members(
+        governance, "virtual_keys", VirtualKeyFileSchema
+    ):
         _add_virtual_key(draft, virtual_key, place)
+
+
+def with_json_texts(team: dict[str, Any]) -> dict[str, Any]:
+    """A team with its JSON columns as text, as they are stored."""
+    for column in ("profile", "config", "claims"):
+        if column in team:
+            team[column] = json_text(team[column])
+    return team
 
 
 def _add_owner(
@@ -95,8 +160,7 @@ def _add_owner(
     """Add a customer, a team or a virtual key, and the budgets written inside it."""
     for at, budget in _places(owner.pop("budgets", []), f"{place}.budgets"):
         draft.add(Budget, at, {**budget, column: owner.get("id")})
-    budget_id = owner.pop("budget_id", None)
-    draft.add(model, place, owner, budget_id=budget_id)
+    draft.add(model, place, owner)
 
 
 def _add_virtual_key(draft: Draft, virtual_key: dict[str, Any], place: str) -> None:
@@ -114,7 +178,7 @@ def _add_virtual_key(draft: Draft, virtual_key: dict[str, Any], place: str) -> N
         named_by = "mcp_client_id" if by_id else "mcp_client_name"
         row = {
             "virtual_key_id": virtual_key.get("id"),
-            "tools_to_execute": _json(config.get("tools_to_execute", [])),
+            "tools_to_execute": json_text(config.get("tools_to_execute", [])),
         }
         client = config.get(named_by)
         draft.add(McpConfig, at, row, mcp_client=client, named_by=named_by)
@@ -131,9 +195,10 @@ def _add_provider_config(
         "virtual_key_id": virtual_key_id,
         "provider": config.get("provider"),
         "weight": config.get("weight"),
-        "allowed_models": _json(config.get("allowed_models", [])),
-        "blacklisted_models": _json(config.get("blacklisted_models", [])),
+        "allowed_models": json_text(config.get("allowed_models", [])),
+        "blacklisted_models": json_text(config.get("blacklisted_models", [])),
         "allow_all_keys": config.get("allow_all_keys"),
+        "budget_id": config.get("budget_id"),
         "rate_limit_id": config.get("rate_limit_id"),
     }
     named_by = next((key for key in _KEY_REFERENCES if key in config), "keys")
@@ -148,23 +213,14 @@ def _add_provider_config(
         row,
         provider_keys=[] if names == ["*"] else names,
         named_by=named_by,
-        budget_id=config.get("budget_id"),
         budgets=list(_places(config.get("budgets", []), f"{place}.budgets")),
     )
-
-
-def _add_providers(draft: Draft, providers: dict[str, Any], at: str) -> None:
-    for name, provider in providers.items():
-        draft.add(Provider, f"{at}.{name}", {"name": name})
-        keys = (provider or {}).get("keys", [])
-        for place, key in _places(keys, f"{at}.{name}.keys"):
-            _add_provider_key(draft, name, key, place)
 
 
 def _add_provider_key(
     draft: Draft, provider: str, key: dict[str, Any], place: str
 ) -> None:
-    row = {"provider": provider, "models_json": _json(key.pop("models", []))}
+    row = {"provider": provider, "models_json": json_text(key.pop("models", []))}
     if key_id := key.pop("key_id", None) or key.get("id"):
         row["key_id"] = key_id
     key.pop("id", None)
@@ -185,10 +241,11 @@ _CLIENT_JSON = (
 )
 
 
-def _add_mcp_client(draft: Draft, client: dict[str, Any], place: str) -> None:
+def add_mcp_client(draft: Draft, client: dict[str, Any], place: str) -> None:
+    """Add an MCP client that was loaded by its schema."""
     for name in _CLIENT_JSON:
         if name in client:
-            client[f"{name}_json"] = _json(client.pop(name))
+            client[f"{name}_json"] = json_text(client.pop(name))
     draft.add(McpClient, place, client)
 
 
@@ -198,7 +255,8 @@ def _places(members: list[Any], at: str) -> Iterator[tuple[str, dict[str, Any]]]
             yield f"{at}[{number}]", dict(member)
 
 
-def _json(value: Any) -> str:
+def json_text(value: Any) -> str:
+    """A value as a JSON column stores it."""
     return orjson.dumps(value).decode()
 
 
@@ -212,11 +270,11 @@ def _problems(messages: Any, place: str) -> Iterator[str]:
             elif isinstance(name, int):
                 where = f"{place}[{name}]"
             else:
-                where = f"{place}.{name}" if place else str(name)
+                where = f"{place}.{name}"
             yield from _problems(inner, where)
     else:
         for message in messages:
-            yield f"{place or 'the file'}: {_WORDS.get(message, message)}"
+            yield f"{place}: {_WORDS.get(message, message)}"
 
 
 _WORDS = {

@@ -268,14 +268,6 @@ class VirtualKeyFileSchema(OwnerFileSchema):
     mcp_configs = fields.Nested(McpConfigFileSchema, many=True)
 
 
-class GovernanceFileSchema(FileSchema):
-    budgets = fields.Nested(BudgetFileSchema, many=True)
-    rate_limits = fields.Nested(RateLimitFileSchema, many=True)
-    customers = fields.Nested(CustomerFileSchema, many=True)
-    teams = fields.Nested(TeamFileSchema, many=True)
-    virtual_keys = fields.Nested(VirtualKeyFileSchema, many=True)
-
-
 class AzureFileSchema(FileSchema):
     endpoint = Secret()
     client_id = Secret()
@@ -312,10 +304,6 @@ class ProviderKeyFileSchema(Timed):
     bedrock_key_config = fields.Nested(BedrockFileSchema)
 
 
-class ProviderFileSchema(FileSchema):
-    keys = fields.Nested(ProviderKeyFileSchema, many=True)
-
-
 class McpClientFileSchema(Timed):
     client_id = Name()
     name = NonEmpty(required=True)
@@ -332,15 +320,3 @@ class McpClientFileSchema(Timed):
     allow_on_all_virtual_keys = Flag()
     per_user_header_keys = Names()
     disabled = Flag()
-
-
-class McpFileSchema(FileSchema):
-    client_configs = fields.Nested(McpClientFileSchema, many=True)
-
-
-class ConfigFileSchema(FileSchema):
-    providers = fields.Dict(
-        keys=fields.String(), values=fields.Nested(ProviderFileSchema)
-    )
-    mcp = fields.Nested(McpFileSchema)
-    governance = fields.Nested(GovernanceFileSchema)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from time import time_ns
 from typing import Any
 
-from config_file import Draft, Item
+from draft import Draft, Item, Model
 from models import (
     Budget,
     Customer,
@@ -26,7 +26,7 @@ from models import (
     VirtualKey,
     columns,
 )
-from own_database import Model, Tables, key_names
+from own_database import Tables, key_names
 
 KEPT = {
     "created_at",
@@ -66,21 +66,22 @@ NOUNS: dict[Model, str] = {
 class Merge:
     """What a database shall hold once a draft is in it, or what is wrong with that.
 
-    `new` holds the rows, unless `problems` has a line for each thing that is wrong.
-    With `replace`, nothing but the draft remains.
+    `base` is what the draft is put into, nothing or the `old` rows; either way it
+    takes from these what it does not speak of. `new` holds the rows, unless `problems`
+    has a line for each thing that is wrong.
     """
 
-    def __init__(self, old: Tables, draft: Draft, *, replace: bool) -> None:
+    def __init__(self, old: Tables, base: Tables, draft: Draft) -> None:
         self.old = old
-        self.new: Tables = {
-            model: {} if replace else dict(rows) for model, rows in old.items()
-        }
+        self.new: Tables = {model: dict(rows) for model, rows in base.items()}
         self.draft = draft
         self.problems = draft.problems
         self._places: dict[tuple[Model, Any], str] = {}
         self._numbers = {
-            model: max(_whole(rows), default=0) for model, rows in old.items()
+            model: max(_whole(rows, draft.of(model)), default=0)
+            for model, rows in old.items()
         }
+        self._numbered: dict[Any, int] = {}  # provider configs: theirs -> ours
         self._now = time_ns()
         self._made = 0
         self._put_all()
@@ -97,6 +98,10 @@ class Merge:
         self._put_by_id(RateLimit, Customer, Team, VirtualKey)
         self._put_provider_configs()
         self._put_mcp_configs()
+        for item in self.draft.of(Budget):
+            theirs = item.values.get("provider_config_id")
+            if theirs in self._numbered:
+                item.values["provider_config_id"] = self._numbered[theirs]
         self._put_by_id(Budget)
 
     def _put_by_id(self, *models: Model) -> None:
@@ -115,19 +120,24 @@ class Merge:
             return
         self._places[model, key] = item.place
         item.key = key
-        old = self.old[model].get(key)
+        old = self.new[model].get(key, self.old[model].get(key))
         row = dict.fromkeys(column.name for column in columns(model))
         if old is None:
             row |= self._fresh(model, item)
+        elif self.draft.record:
+            row |= old
         else:
             row |= {name: value for name, value in old.items() if name in KEPT}
-        row |= DEFAULTS.get(model, {})
+        if old is None or not self.draft.record:
+            row |= DEFAULTS.get(model, {})
         row |= {name: value for name, value in item.values.items() if name in row}
         row[key_names(model)[0]] = key
         self.new[model][key] = row
 
     def _fresh(self, model: Model, item: Item) -> dict[str, Any]:
         """What a new row has when its source does not say."""
+        if self.draft.record:
+            return {}  # what a gateway does not tell is not made up
         self._made += 1
         # Each a nanosecond later than the one before: the files' order is the lists'.
         now = _time_text(self._now + self._made)
@@ -153,10 +163,12 @@ class Merge:
     def _put_numbered(self, model: Model, *names: str) -> None:
         """Put rows that files know by name and databases by number."""
         for item in self.draft.of(model):
-            number = self._find(model, names, item.values) or self._next_number(model)
+            number = self._find(model, names, item.values)
+            if number is None:
+                number = self._given_or_next(model, item)
             if model is Provider and (model, number) in self._places:
                 continue  # several files may speak of one provider
-            if model is ProviderKey:
+            if model is ProviderKey and not item.values.get("provider_id"):
                 provider = {"name": item.values["provider"]}
                 item.values["provider_id"] = self._find(Provider, ("name",), provider)
             self._put(model, item, number)
@@ -171,6 +183,13 @@ class Merge:
                     return int(number)
         return None
 
+    def _given_or_next(self, model: Model, item: Item) -> int:
+        """The number that the item comes with, if nothing else has it."""
+        given = item.values.get("id")
+        if isinstance(given, int) and given not in self.new[model]:
+            return given
+        return self._next_number(model)
+
     def _next_number(self, model: Model) -> int:
         self._numbers[model] += 1
         return self._numbers[model]
@@ -179,12 +198,18 @@ class Merge:
         free = self._take_out(ProviderConfig, "provider")
         for item in self.draft.of(ProviderConfig):
             numbers = free.get((item.values["virtual_key_id"], item.values["provider"]))
-            number = numbers.pop(0) if numbers else self._next_number(ProviderConfig)
+            if numbers:
+                number = numbers.pop(0)
+            else:
+                number = self._given_or_next(ProviderConfig, item)
+            if "id" in item.values:
+                self._numbered[item.values["id"]] = number
             self._put(ProviderConfig, item, number)
             for reference in item.refers["provider_keys"]:
                 self._attach(item, reference)
             for place, budget in item.refers["budgets"]:
-                self.draft.add(Budget, place, {**budget, "provider_config_id": number})
+                budget = {**budget, "provider_config_id": item.values.get("id", number)}
+                self.draft.add(Budget, place, budget)
 
     def _attach(self, item: Item, reference: str) -> None:
         wanted = {"name": reference, "key_id": reference}
@@ -203,11 +228,13 @@ class Merge:
             client = self._find(McpClient, tuple(wanted), wanted)
             if client is None:
                 what = f'no MCP client "{reference}"' if reference else "is missing"
-                self._wrong(item, item.refers["named_by"], what)
-                continue
+                self._odd(item, item.refers["named_by"], what)
+                if not self.draft.record:
+                    continue
+                client = item.values.get("mcp_client_id")
             item.values["mcp_client_id"] = client
             numbers = free.get((item.values["virtual_key_id"], client))
-            number = numbers.pop(0) if numbers else self._next_number(McpConfig)
+            number = numbers.pop(0) if numbers else self._given_or_next(McpConfig, item)
             self._put(McpConfig, item, number)
 
     def _take_out(self, model: Model, other: str) -> dict[Any, list[int]]:
@@ -215,9 +242,14 @@ class Merge:
 
         Their numbers, by virtual key and `other` column, so that they keep them.
         """
-        stated = {item.values.get("id") for item in self.draft.of(VirtualKey)}
+        stated = {
+            item.values.get("id")
+            for item in self.draft.of(VirtualKey)
+            if model not in item.refers.get("keeps", ())
+        }
         free: dict[Any, list[int]] = {}
-        for number, row in sorted(self.old[model].items()):
+        known = {**self.old[model], **self.new[model]}
+        for number, row in sorted(known.items()):
             if row["virtual_key_id"] in stated:
                 free.setdefault((row["virtual_key_id"], row[other]), []).append(number)
                 self.new[model].pop(number, None)
@@ -236,21 +268,21 @@ class Merge:
         """Turn the older link, an owner's budget_id, into the owner on the budget."""
         for column, model in OWNERS.items():
             for item in self.draft.of(model):
-                budget_id = item.refers.get("budget_id")
+                budget_id = item.values.get("budget_id")
                 if budget_id and item.key is not None:
                     self._link_budget(item, column, budget_id)
 
     def _link_budget(self, item: Item, column: str, budget_id: str) -> None:
         budget = self.new[Budget].get(budget_id)
         if budget is None:
-            self._wrong(item, "budget_id", f'no budget "{budget_id}"')
-        elif budget[column] not in (None, item.key):
-            owner = f'{NOUNS[OWNERS[column]]} "{budget[column]}"'
-            self._wrong(
-                item, "budget_id", f'budget "{budget_id}" is of {owner} already'
-            )
-        else:
+            self._odd(item, "budget_id", f'no budget "{budget_id}"')
+            return
+        owner = next((name for name in OWNERS if budget[name] is not None), None)
+        if owner is None:
             self.new[Budget][budget_id] = {**budget, column: item.key}
+        elif (owner, budget[owner]) != (column, item.key) and not self.draft.record:
+            what = f'is of {NOUNS[OWNERS[owner]]} "{budget[owner]}" already'
+            self._wrong(item, "budget_id", f'budget "{budget_id}" {what}')
 
     def _check_references(self) -> None:
         self._check_reference(Team, "customer_id", Customer)
@@ -262,20 +294,21 @@ class Merge:
             self._check_reference(Budget, column, OWNERS[column])
         for item, row in self._rows(Budget):
             if sum(row[column] is not None for column in OWNERS) > 1:
-                self._wrong(item, "id", "the budget belongs to more than one owner")
+                what = "the budget belongs to more than one owner"
+                self._odd(item, "id", what)
 
     def _check_reference(self, model: Model, column: str, to: Model) -> None:
         for item, row in self._rows(model):
             if row[column] == "":
                 row[column] = None
             if row[column] is not None and row[column] not in self.new[to]:
-                self._wrong(item, column, f'no {NOUNS[to]} "{row[column]}"')
+                self._odd(item, column, f'no {NOUNS[to]} "{row[column]}"')
 
     def _check_virtual_keys(self) -> None:
         for item, row in self._rows(VirtualKey):
             if row["team_id"] is not None and row["customer_id"] is not None:
                 text = "a virtual key belongs to a team or a customer, not both"
-                self._wrong(item, "customer_id", text)
+                self._odd(item, "customer_id", text)
         self._check_unique(VirtualKey, "name")
         self._check_unique(VirtualKey, "value")
         self._check_unique(ProviderKey, "name")
@@ -305,10 +338,13 @@ class Merge:
                     column = f"{half}_reset_duration"
                     if self._is_wrong(item, column):
                         continue
-                    self._wrong(item, column, f"is missing beside {half}_max_limit")
+                    what = f"is missing beside {half}_max_limit"
+                    self._odd(item, column, what)
 
     def _stamp(self) -> None:
         """Set when rows were updated: those that differ from the old ones, now."""
+        if self.draft.record:
+            return
         now = _time_text(self._now)
         for model, rows in self.new.items():
             if "updated_at" not in {column.name for column in columns(model)}:
@@ -329,6 +365,13 @@ class Merge:
         place = f"{item.place}.{column}: "
         return any(problem.startswith(place) for problem in self.problems)
 
+    def _odd(self, item: Item, column: str, what: str) -> None:
+        """Wrong in a description; in a record just odd, as the gateway has it so."""
+        if self.draft.record:
+            self.draft.notes.append(f"{item.place}.{column}: {what}")
+        else:
+            self._wrong(item, column, what)
+
     def _wrong(self, item: Item, column: str, what: str) -> None:
         self.problems.append(f"{item.place}.{column}: {what}")
 
@@ -341,5 +384,6 @@ def _time_text(nanoseconds: int) -> str:
     )
 
 
-def _whole(keys: Any) -> Iterator[int]:
+def _whole(rows: dict[Any, Any], items: list[Item]) -> Iterator[int]:
+    keys = [*rows, *(item.values.get("id") for item in items)]
     return (key for key in keys if isinstance(key, int))

@@ -18,9 +18,9 @@ LAYOUTS: dict[str, frozenset[str]] = {
     "older": frozenset({"older"}),
     # Later ones: budgets name their owner, alignment is the owner's.
     "newer": frozenset({"newer"}),
-    # Ours is the newer one that also keeps each budget's own alignment, since data
-    # from older gateways has it and would not come out again as it came in.
-    "own": frozenset({"newer", "own"}),
+    # Ours is the newer one, with the older columns beside: what a gateway of either
+    # kind has goes in and comes out again as it was.
+    "own": frozenset({"older", "newer"}),
 }
 
 
@@ -117,7 +117,7 @@ class Budget(peewee.Model):
     reset_duration = text()
     last_reset = timestamp()
     current_usage = real()
-    calendar_aligned = boolean("older", "own")
+    calendar_aligned = boolean("older")
     config_hash = text()
     created_at = timestamp()
     updated_at = timestamp()

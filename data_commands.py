@@ -1,0 +1,216 @@
+"""The commands that bring data in, make it, look through it and give it out.
+
+Thin wrappers; each imports what it needs when it runs, so that serving starts fast.
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from flask import current_app
+
+from lifetimes import Lifetime
+
+SHOWN_NOTES = 20
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--replace", is_flag=True, help="Remove what is not in the files.")
+def load(files: tuple[Path, ...], replace: bool) -> None:
+    """Load files into our own database: all of it or nothing.
+
+    A gateway's config.json, what a gateway answered, or its database; - is standard
+    input.
+    """
+    from loading import load_files
+
+    click.echo(_load(lambda into: load_files(files, into, replace=replace)))
+
+
+@click.command()
+@click.argument("url")
+@click.option("--keep", is_flag=True, help="Keep what is gone at the gateway.")
+@click.option("--every", type=Lifetime(), help="Go on following, for example 30s.")
+def pull(url: str, keep: bool, every: timedelta | None) -> None:
+    """Read a live gateway into our own database.
+
+    Credentials come from GATEWAY_TOKEN, or GATEWAY_USER and GATEWAY_PASSWORD.
+    """
+    import pulling
+    from loading import load_documents
+
+    def load_pulled(documents: Any) -> str:
+        loaded = load_documents(documents, _database(), replace=not keep)
+        return _told(loaded)
+
+    try:
+        credentials = pulling.Credentials.from_environment(os.environ)
+        if every is None:
+            documents = pulling.pull(url, credentials, _progress)
+            click.echo(_load(lambda into: _load_documents(documents, into, keep)))
+            return
+    except pulling.PullError as problem:
+        _fail(str(problem))
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    seconds = every.total_seconds()
+    pulling.follow(url, credentials, seconds, load_pulled, _progress, stop)
+
+
+def _load_documents(documents: Any, into: Path, keep: bool) -> Any:
+    from loading import load_documents
+
+    return load_documents(documents, into, replace=not keep)
+
+
+@click.command()
+@click.option("--customers", default=40, show_default=True, type=click.IntRange(0))
+@click.option("--teams", default=3, show_default=True, type=click.IntRange(0))
+@click.option("--keys", default=5, show_default=True, type=click.IntRange(0))
+@click.option("--seed", default=1, show_default=True, type=int)
+@click.option("--replace", is_flag=True, help="Replace what is in the database.")
+def generate(customers: int, teams: int, keys: int, seed: int, replace: bool) -> None:
+    """Make believable data: averages of teams a customer and keys a team."""
+    from generating import GenerateError
+    from generating import generate as run
+    from own_database import NotOurs
+
+    label = f"{customers * teams * keys} virtual keys"
+    with click.progressbar(
+        length=customers * teams * keys, label=label, file=sys.stderr
+    ) as bar:
+        try:
+            counts = run(
+                _database(),
+                customers=customers,
+                teams=teams,
+                keys=keys,
+                seed=seed,
+                replace=replace,
+                progress=lambda done, _: bar.update(done - bar.pos),
+            )
+        except (GenerateError, NotOurs) as problem:
+            _fail(str(problem))
+    told = ", ".join(f"{count} {noun}" for noun, count in counts.items())
+    click.echo(f"generated into {_database()}: {told.replace('_', ' ')}")
+
+
+@click.command()
+@click.argument("file", default="-", type=click.Path(path_type=Path, allow_dash=True))
+@click.option(
+    "--layout",
+    default="older",
+    show_default=True,
+    type=click.Choice(["older", "newer"]),
+)
+@click.option("--with-secrets", is_flag=True, help="Virtual keys' values too.")
+def export(file: Path, layout: Any, with_secrets: bool) -> None:
+    """Write our database as a gateway's config.json; - is standard output."""
+    from database import DatabaseUnavailable
+    from exporting import ExportError, export_config, write_config
+
+    try:
+        rows = _rows(_database())
+        config = export_config(rows, layout=layout, with_secrets=with_secrets)
+        write_config(config, file, with_secrets=with_secrets)
+    except DatabaseUnavailable as problem:
+        _fail(str(problem))
+    except ExportError as wrong:
+        _fail_with(wrong.problems, "nothing was exported")
+    if str(file) != "-":
+        click.echo(f"exported {_database()} to {file}")
+
+
+@click.command()
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def check(files: tuple[Path, ...], as_json: bool) -> None:
+    """Look through the database, or files, for everything odd.
+
+    Ends with 0 where nothing is, with 1 where something is, with 2 where it cannot be
+    read.
+    """
+    from checking import check_rows, count
+    from database import DatabaseUnavailable
+    from loading import LoadError, check_files
+
+    try:
+        rows, wrong = check_files(files) if files else (_rows(_database()), [])
+    except (DatabaseUnavailable, LoadError) as problem:
+        click.echo(str(problem), err=True)
+        sys.exit(2)
+    findings = check_rows(rows)
+    if as_json:
+        told = [vars(finding) for finding in findings]
+        click.echo(
+            json.dumps({"counts": count(rows), "wrong": wrong, "findings": told})
+        )
+    else:
+        for noun, number in count(rows).items():
+            click.echo(f"{number} {noun.replace('_', ' ')}")
+        for line in [*wrong, *map(str, findings)]:
+            click.echo(line)
+    sys.exit(1 if wrong or findings else 0)
+
+
+def _load(load: Callable[[Path], Any]) -> str:
+    """Load into our database; what to say of it. Ends the command where that fails."""
+    from loading import LoadError
+    from own_database import NotOurs
+
+    try:
+        loaded = load(_database())
+    except LoadError as wrong:
+        _fail_with(wrong.problems, "nothing was loaded")
+    except NotOurs as problem:
+        _fail(str(problem))
+    for note in loaded.notes[:SHOWN_NOTES]:
+        click.echo(f"note: {note}", err=True)
+    if len(loaded.notes) > SHOWN_NOTES:
+        more = len(loaded.notes) - SHOWN_NOTES
+        click.echo(f"note: and {more} more; flask check tells them all", err=True)
+    return _told(loaded)
+
+
+def _told(loaded: Any) -> str:
+    told = ", ".join(f"{number} {what}" for what, number in loaded.counts.items())
+    return f"loaded into {_database()}: rows {told}"
+
+
+def _rows(path: Path) -> Any:
+    from database import Reader
+    from models import MODELS, REQUIRED
+
+    reader = Reader(path, MODELS, REQUIRED)
+    try:
+        return reader.read()
+    finally:
+        reader.close()
+
+
+def _database() -> Path:
+    path: Path = current_app.extensions["settings"].database
+    return path
+
+
+def _progress(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _fail_with(problems: list[str], result: str) -> NoReturn:
+    for problem in problems:
+        click.echo(problem, err=True)
+    _fail(f"{result}: {len(problems)} found wrong")
+
+
+def _fail(sentence: str) -> NoReturn:
+    raise click.ClickException(sentence)
