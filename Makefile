@@ -5,7 +5,7 @@ PYTHON ?= python3
 PORT ?= 8080
 BIN := .venv/bin
 
-.PHONY: run test clean
+.PHONY: run test bench clean
 
 run: .venv/ready
 	@$(BIN)/flask demo --port $(PORT)
@@ -15,6 +15,9 @@ test: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy *.py
 	$(BIN)/pytest
+
+bench: .venv/ready
+	$(BIN)/python -m benchmarks.bench
 
 clean:
 	rm -rf .venv

@@ -3,6 +3,7 @@
 import logging
 import re
 import sys
+from functools import lru_cache
 from time import gmtime, perf_counter
 from urllib.parse import quote
 
@@ -29,7 +30,9 @@ class TokenHidingFormatter(logging.Formatter):
     converter = staticmethod(gmtime)
 
     def format(self, record: logging.LogRecord) -> str:
-        return hide_tokens(super().format(record))
+        line = super().format(record)
+        # A request's line holds no token: its path was looked through already.
+        return line if record.name == log.name else hide_tokens(line)
 
 
 def set_up_logging() -> None:
@@ -56,14 +59,20 @@ def register_access_log(app: Flask) -> None:
     @app.after_request
     def log_request(response: Response) -> Response:
         caller = g.get("caller")
+        size = response.headers.get("Content-Length", "-")
         log.info(
             "%s %s %s %s %.2fms %s %s",
             request.method if request.method in _KNOWN_METHODS else "OTHER",
-            quote(request.path),
+            _shown(request.path),
             response.status_code,
-            response.content_length if response.content_length is not None else "-",
+            size,
             (perf_counter() - g.began) * 1000,
             g.request_id,
             caller.kind.replace(" ", "-") if caller else "-",
         )
         return response
+
+
+@lru_cache(256)
+def _shown(path: str) -> str:
+    return hide_tokens(quote(path))

@@ -2,9 +2,11 @@
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from time import perf_counter
 from typing import cast
+from urllib.parse import parse_qsl
 
 import orjson
 from flask import Blueprint, Flask, Response, current_app, g, request
@@ -17,7 +19,7 @@ from database import Reader
 from errors import ApiError, register_error_handlers
 from keeper import Keeper
 from models import MODELS, REQUIRED
-from schemas import CustomersQuerySchema, Query, TeamsQuerySchema, TrueOrFalse
+from schemas import CustomersQuerySchema, Query, TeamsQuerySchema
 from settings import load_settings
 from snapshot import Answer, Scope, Snapshot
 
@@ -29,6 +31,9 @@ TEAMS_TAKE = (
     Kind.VIRTUAL_KEY,
 )
 CUSTOMERS_TAKE = (Kind.MANAGEMENT_KEY,)
+
+TEAMS_QUERY = TeamsQuerySchema()
+CUSTOMERS_QUERY = CustomersQuerySchema()
 
 lists = Blueprint("lists", __name__, url_prefix="/api/governance")
 health = Blueprint("health", __name__)
@@ -64,17 +69,13 @@ def create_app(settings: Mapping[str, str] | None = None) -> Flask:
 @lists.get("/teams")
 def list_teams() -> Response:
     """All teams that the caller sees, each with its customer and its virtual keys."""
-    snapshot, scope = authorize(TEAMS_TAKE)
-    query = load_query(TeamsQuerySchema())
-    return respond(snapshot.teams(query, scope), query)
+    return answer_list(TEAMS_TAKE, TEAMS_QUERY, Snapshot.teams)
 
 
 @lists.get("/customers")
 def list_customers() -> Response:
     """All customers, each with its teams and all their virtual keys."""
-    snapshot, scope = authorize(CUSTOMERS_TAKE)
-    query = load_query(CustomersQuerySchema())
-    return respond(snapshot.customers(query, scope), query)
+    return answer_list(CUSTOMERS_TAKE, CUSTOMERS_QUERY, Snapshot.customers)
 
 
 @health.get("/healthz")
@@ -109,55 +110,76 @@ def finish_response(response: Response) -> Response:
     return response
 
 
-def authorize(taken: tuple[Kind, ...]) -> tuple[Snapshot, Scope]:
-    """The snapshot to answer from, and what the caller sees of it.
-
-    Before the parameters are judged: who may not call is not told what is wrong with
-    them. The same snapshot judges a virtual key and answers.
+def answer_list(
+    taken: tuple[Kind, ...],
+    schema: CustomersQuerySchema,
+    list_: Callable[[Snapshot, Query, Scope], Answer],
+) -> Response:
+    """A list's answer. The parameters are judged last: who may not call is not told
+    what is wrong with them. The same snapshot judges a virtual key and answers.
     """
-    authenticator = cast(Authenticator, current_app.extensions["authenticator"])
+    query, problem = load_query(schema, request.query_string)
+    keeper, authenticator = _keeper(), _authenticator()
     g.caller = authenticator.identify(
         request.headers.get("Authorization"), request.remote_addr, taken
     )
-    keeper = _keeper()
     keeper.start()
-    snapshot = keeper.remembered() if _wants_memory() else keeper.current()
-    return snapshot, authenticator.scope(g.caller, snapshot)
+    snapshot = keeper.remembered() if query.from_memory else keeper.current()
+    scope = authenticator.scope(g.caller, snapshot)
+    if problem is not None:
+        name, words = problem
+        message = f"The parameter {name} {words}."
+        raise ApiError(400, "invalid_parameter", message, name)
+    age = keeper.age() if query.from_memory else None
+    return respond(list_(snapshot, query, scope), age)
 
 
-def load_query(schema: CustomersQuerySchema) -> Query:
-    """The query's parameters; 400 names the first that is of the wrong kind."""
+@lru_cache(1024)  # the same few queries come again and again
+def load_query(
+    schema: CustomersQuerySchema, query_string: bytes
+) -> tuple[Query, tuple[str, str] | None]:
+    """A query's parameters, and the first that is of the wrong kind with the reason."""
+    given = parse_qsl(query_string.decode("latin-1"), True, errors="replace")
+    arguments: dict[str, str] = {}
+    for name, value in given:
+        arguments.setdefault(name, value)
     try:
-        return cast(Query, schema.load(request.args.to_dict()))
-    except ValidationError as problem:
-        param, messages = next(iter(cast(dict, problem.messages).items()))
-        message = f"The parameter {param} {messages[0]}."
-        raise ApiError(400, "invalid_parameter", message, param) from None
+        return cast(Query, schema.load(arguments)), None
+    except ValidationError as invalid:
+        name, words = next(iter(invalid.messages_dict.items()))
+        valid = cast(dict, invalid.valid_data)
+        from_memory = bool(valid.get("from_memory"))
+        return Query(from_memory=from_memory), (str(name), words[0])
 
 
-def respond(answer: Answer, query: Query) -> Response:
-    """The answer with its headers; 304 for whoever has it already."""
-    response = Response(mimetype="application/json")
-    response.headers["Cache-Control"] = "private, no-cache"
-    response.headers["Vary"] = "Authorization"
-    response.headers["ETag"] = f'"{answer.etag}"'
-    if query.from_memory:
-        response.headers["Age"] = str(_keeper().age())
+def respond(answer: Answer, age: int | None) -> Response:
+    """The answer with its headers; 304 for whoever has it already.
+
+    `age` is the snapshot's in seconds, for answers from memory.
+    """
+    headers = {
+        "Cache-Control": "private, no-cache",
+        "Vary": "Authorization",
+        "ETag": f'"{answer.etag}"',
+    }
+    if age is not None:
+        headers["Age"] = str(age)
     if request.if_none_match.contains_weak(answer.etag):
-        response.status_code = 304
+        response = Response(status=304, headers=headers)
         del response.headers["Content-Type"]
         return response
-    response.response = answer.pieces() if answer.body is None else [answer.body]
-    response.content_length = answer.size
-    response.direct_passthrough = True  # bytes as they are, to the server
-    return response
+    headers["Content-Length"] = str(answer.size)
+    body = answer.pieces() if answer.body is None else [answer.body]
+    return Response(
+        body,
+        headers=headers,
+        mimetype="application/json",
+        direct_passthrough=True,  # bytes as they are, to the server
+    )
 
 
-def _wants_memory() -> bool:
-    try:
-        return bool(TrueOrFalse().deserialize(request.args.get("from_memory") or "0"))
-    except ValidationError:
-        return False  # load_query says so, to a caller who may know
+def _authenticator() -> Authenticator:
+    return cast(Authenticator, current_app.extensions["authenticator"])
 
 
 def _keeper() -> Keeper:

@@ -70,14 +70,15 @@ class Reader:
             if _is_logged(files):
                 self.close()
                 return *files, _log_version(self.path)
-            version = self._open().execute_sql("PRAGMA data_version").fetchone()[0]
+            connection = self._open(files).connection()
+            version = connection.execute("PRAGMA data_version").fetchone()[0]
             return *files, self._openings, version
 
     def read(self) -> Rows:
         """All rows of all tables, as of one moment. Raises DatabaseUnavailable."""
         with self._failures_named():
             while True:
-                database = self._open()
+                database = self._open(_identity(self.path))
                 with database.atomic():
                     rows = {model: _select(database, model) for model in self._models}
                 # An immutable connection takes no lock: once more if a writer came.
@@ -90,7 +91,7 @@ class Reader:
     def verify(self) -> None:
         """Raise DatabaseUnavailable unless the file could be read now."""
         with self._failures_named():
-            self._open()
+            self._open(_identity(self.path))
         self.close()
 
     def close(self) -> None:
@@ -99,8 +100,8 @@ class Reader:
             self._database.close()
             self._database = None
 
-    def _open(self) -> SqliteDatabase:
-        files = _identity(self.path)
+    def _open(self, files: Mark) -> SqliteDatabase:
+        """The connection; another one where the files are no longer the same."""
         if self._database is None or files != self._files:
             self.close()
             self._files = files

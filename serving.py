@@ -49,21 +49,7 @@ def serve(app: Flask, host: str, port: int, workers: int, ready: Ready) -> None:
         log.warning("GOVERNANCE_AUTH is off: whoever reaches %s reads everything", host)
     _check_database(settings)
     port = _free_port(host, port)
-    if sys.platform == "linux":
-        # The workers then have the application loaded already.
-        multiprocessing.set_start_method("fork", force=True)
-    server = Server(
-        "app:create_app",
-        factory=True,
-        address=host,
-        port=port,
-        interface=Interfaces.WSGI,
-        workers=workers,
-        blocking_threads=BLOCKING_THREADS,
-        websockets=False,
-        log_level=LogLevels.error,
-        log_dictconfig={"handlers": {"console": _TO_STDERR, "access": _TO_STDERR}},
-    )
+    server = make_server(host, port, workers)
     parent = os.getpid()
     teller = threading.Thread(
         target=_tell_ready, args=(host, port, ready), daemon=True, name="ready-teller"
@@ -78,6 +64,25 @@ def serve(app: Flask, host: str, port: int, workers: int, ready: Ready) -> None:
         return app
 
     server.serve(target_loader=load_app, wrap_loader=False)
+
+
+def make_server(host: str, port: int, workers: int) -> Any:
+    """granian, as this service runs it; its `serve` takes the application's loader."""
+    if sys.platform == "linux":
+        # The workers then have the application loaded already.
+        multiprocessing.set_start_method("fork", force=True)
+    return Server(
+        "app:create_app",
+        factory=True,
+        address=host,
+        port=port,
+        interface=Interfaces.WSGI,
+        workers=workers,
+        blocking_threads=BLOCKING_THREADS,
+        websockets=False,
+        log_level=LogLevels.error,
+        log_dictconfig={"handlers": {"console": _TO_STDERR, "access": _TO_STDERR}},
+    )
 
 
 _TO_STDERR = {

@@ -1,0 +1,114 @@
+"""What the service is compared with: its own ceiling, and what one would write first.
+
+Run as `python -m benchmarks.rivals ceiling|naive PORT`, in the repository; the bodies
+of the ceiling are files, named by the environment variable BODIES.
+"""
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response, jsonify, request
+
+from database import Reader
+from index import Index
+from models import MODELS, REQUIRED
+from schemas import CustomersAnswerSchema, EntitySchema, TeamsAnswerSchema
+from serving import make_server
+from tree import Tree
+
+
+def make_ceiling(bodies: Path) -> Flask:
+    """The same Flask and granian, answering the same bytes from constants."""
+    app = Flask(__name__, static_folder=None)
+    constants = {file.stem: file.read_bytes() for file in bodies.iterdir()}
+
+    @app.get("/<name>")
+    def answer(name: str) -> Response:
+        response = Response(mimetype="application/json", direct_passthrough=True)
+        response.response = [constants[name]]
+        response.content_length = len(constants[name])
+        return response
+
+    return app
+
+
+def make_naive(database: Path) -> Flask:
+    """A view that reads peewee objects, dumps them with the schemas, and jsonifies."""
+    app = Flask(__name__, static_folder=None)
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+
+    @app.get("/teams")
+    def list_teams() -> Response:
+        tree = _read(database)
+        index, rows = tree.index, tree.index.teams
+        if customer_id := request.args.get("customer_id"):
+            rows = index.teams_of.get(customer_id, [])
+        page = rows[: request.args.get("limit", type=int)]
+        teams = [_team(tree, row, _customer_of(tree, row)) for row in page]
+        answer = {"teams": teams, "count": len(teams)}
+        return jsonify(TeamsAnswerSchema().dump(answer))
+
+    @app.get("/customers")
+    def list_customers() -> Response:
+        tree = _read(database)
+        page = tree.index.customers[: request.args.get("limit", type=int)]
+        customers = [_customer(tree, row) for row in page]
+        answer = {"customers": customers, "count": len(customers)}
+        return jsonify(CustomersAnswerSchema().dump(answer))
+
+    return app
+
+
+class PeeweeObjects:
+    """A builder (see tree.py) whose entities are peewee objects."""
+
+    def one(self, schema: type[EntitySchema], row: Any, **beside: Any) -> Any:
+        model = next(m for m in MODELS if m._meta.table_name == schema.table)
+        entity = model(**row._asdict())
+        for name, value in beside.items():
+            setattr(entity, name, value)
+        return entity
+
+    def many(self, entities: Iterable[Any]) -> list[Any]:
+        return list(entities)
+
+
+def _read(database: Path) -> Tree:
+    reader = Reader(database, MODELS, REQUIRED)
+    try:
+        return Tree(Index(reader.read()), PeeweeObjects(), masked=False)
+    finally:
+        reader.close()
+
+
+def _team(tree: Tree, row: Any, customer: Any) -> Any:
+    keys = tree.index.virtual_keys_of_team.get(row.id, [])
+    return tree.team(row, customer, [tree.virtual_key(key) for key in keys])
+
+
+def _customer(tree: Tree, row: Any) -> Any:
+    teams = [_team(tree, team, {}) for team in tree.index.teams_of.get(row.id, [])]
+    keys = tree.index.virtual_keys_of_customer.get(row.id, [])
+    return tree.customer(row, teams, [tree.virtual_key(key) for key in keys])
+
+
+def _customer_of(tree: Tree, team: Any) -> Any:
+    row = tree.index.customer.get(team.customer_id)
+    return None if row is None else _customer(tree, row)
+
+
+def main() -> None:
+    kind, port = sys.argv[1], int(sys.argv[2])
+    if kind == "ceiling":
+        app = make_ceiling(Path(os.environ["BODIES"]))
+    else:
+        app = make_naive(Path(os.environ["GOVERNANCE_DATABASE"]))
+    server = make_server("127.0.0.1", port, 1)
+    server.serve(target_loader=lambda: app, wrap_loader=False)
+
+
+if __name__ == "__main__":
+    main()
