@@ -7,7 +7,6 @@ generated values) stays as it was.
 import hashlib
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from time import time_ns
 from typing import Any
 
@@ -27,6 +26,7 @@ from models import (
     columns,
 )
 from own_database import Tables, key_names
+from values import stored_time
 
 KEPT = {
     "created_at",
@@ -140,7 +140,7 @@ class Merge:
             return {}  # what a gateway does not tell is not made up
         self._made += 1
         # Each a nanosecond later than the one before: the files' order is the lists'.
-        now = _time_text(self._now + self._made)
+        now = stored_time(self._now + self._made)
         fresh: dict[str, Any] = {"created_at": now}
         if model is VirtualKey:
             value = item.values.get("value") or f"sk-bf-{uuid.uuid4()}"
@@ -345,7 +345,7 @@ class Merge:
         """Set when rows were updated: those that differ from the old ones, now."""
         if self.draft.record:
             return
-        now = _time_text(self._now)
+        now = stored_time(self._now)
         for model, rows in self.new.items():
             if "updated_at" not in {column.name for column in columns(model)}:
                 continue
@@ -374,14 +374,6 @@ class Merge:
 
     def _wrong(self, item: Item, column: str, what: str) -> None:
         self.problems.append(f"{item.place}.{column}: {what}")
-
-
-def _time_text(nanoseconds: int) -> str:
-    """A Unix time as gateways store it."""
-    seconds, fraction = divmod(nanoseconds, 10**9)
-    return (
-        f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}.{fraction:09}+00:00"
-    )
 
 
 def _whole(rows: dict[Any, Any], items: list[Item]) -> Iterator[int]:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 ZERO_TIME = "0001-01-01T00:00:00Z"  # Go's zero time, which the gateway shows for unset
@@ -56,6 +56,13 @@ def _parsed(timestamp: str) -> tuple[datetime, int, str]:
     offset = int(hours) * 3600 + int(minutes) * 60 if sign else 0
     moment = datetime.fromisoformat(f"{day}T{time}")
     return moment, -offset if sign == "-" else offset, (fraction or "")[:9]
+
+
+def stored_time(nanoseconds: int) -> str:
+    """A Unix time as gateways store it."""
+    seconds, fraction = divmod(nanoseconds, 10**9)
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return f"{moment:%Y-%m-%d %H:%M:%S}.{fraction:09}+00:00"
 
 
 def number(value: object) -> int | float:

@@ -1,0 +1,77 @@
+"""Believable governance data of any size: one seed, the same content on any machine.
+
+For trying things out only: whoever knows the seed knows the virtual keys.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import models
+from draws import Draws
+from invention import Invention
+from new_rows import NewRows
+from own_database import Model, writing
+
+CHUNK = 1000  # virtual keys from one write, and one call of progress, to the next
+
+
+class GenerateError(Exception):
+    """Nothing can be generated into the database; the text says why."""
+
+
+def generate(
+    database: Path,
+    *,
+    customers: int = 40,
+    teams: int = 3,
+    keys: int = 5,
+    seed: int = 1,
+    replace: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, int]:
+    """Fill our own database; how many there are of each thing then.
+
+    `teams` is the average of a customer, `keys` that of a team. `progress` is told how
+    many virtual keys are made, and of how many. With `replace`, what is there goes.
+    Raises GenerateError and NotOurs, and then nothing has changed.
+    """
+    teams *= customers
+    keys *= teams
+    with writing(database) as connection:
+        _make_room(connection.connection(), database, replace)
+        rows = NewRows(connection.connection())
+        invention = Invention(rows, Draws(seed), customers + teams + keys)
+        invention.add_providers()
+        invention.add_mcp_clients()
+        invention.add_customers(customers)
+        invention.add_teams(teams)
+        for number in range(1, keys + 1):
+            invention.add_virtual_key(number)
+            if number % CHUNK == 0 or number == keys:
+                rows.write()
+                if progress:
+                    progress(number, keys)
+        rows.write()
+    return {noun: rows.counts[model] for noun, model in NOUNS.items()}
+
+
+NOUNS: dict[str, Model] = {
+    "customers": models.Customer,
+    "teams": models.Team,
+    "virtual_keys": models.VirtualKey,
+    "budgets": models.Budget,
+    "rate_limits": models.RateLimit,
+    "provider_keys": models.ProviderKey,
+    "mcp_clients": models.McpClient,
+}
+
+
+def _make_room(connection: sqlite3.Connection, database: Path, replace: bool) -> None:
+    for table in (model._meta.table_name for model in models.MODELS):
+        if replace:
+            connection.execute(f'DELETE FROM "{table}"')
+        elif connection.execute(f'SELECT 1 FROM "{table}" LIMIT 1').fetchone():
+            raise GenerateError(
+                f"{database} holds data already; with --replace it is removed first"
+            )

@@ -1,0 +1,295 @@
+"""Believable customers, teams, virtual keys and what belongs to them, as rows."""
+
+import hashlib
+from collections import namedtuple
+from collections.abc import Sequence
+from typing import Any
+
+import models
+from config_file import json_text
+from draws import (
+    AMOUNTS,
+    CLAIMS,
+    CONFIGS,
+    DAY,
+    DESCRIPTIONS,
+    ENGLISH,
+    FIRST,
+    HALVES,
+    KEY_PLACES,
+    MCP_CLIENTS,
+    NOW,
+    PEOPLE,
+    PERIODS,
+    PROVIDERS,
+    RARELY,
+    RATE_LIMITS,
+    RATE_PERIODS,
+    SPAN,
+    SPOKEN,
+    STAGES,
+    TEAM_PLACES,
+    WEIGHTS,
+    Draws,
+)
+from new_rows import NewRows
+from values import stored_time
+
+# What budgets and virtual keys belong to: the column that names it, its id, how its
+# people speak.
+Owner = namedtuple("Owner", "column id language")
+NOBODY = Owner("customer_id", None, ENGLISH)
+
+
+class Invention:
+    """One run: who owns what, and a clock that goes on with every new thing.
+
+    Owners are kept by the card that deals them; "main" is the one customer that has
+    most of the virtual keys.
+    """
+
+    def __init__(self, rows: NewRows, draws: Draws, count: int) -> None:
+        self._rows = rows
+        self._draws = draws
+        self._step = SPAN // (count + 100)  # 100 is more than providers and the like
+        self._clock = FIRST
+        self._names: set[tuple[str | None, str]] = set()
+        self._provider_keys: dict[str, list[int]] = {}
+        self._owners: dict[str, list[Owner]] = {place: [] for place in KEY_PLACES}
+        self._owners["nobody"].append(NOBODY)
+
+    def _tick(self) -> None:
+        self._clock += 1 + self._draws.below(self._step)
+        self._rows.time = stored_time(self._clock)
+
+    def add_providers(self) -> None:
+        for provider in PROVIDERS:
+            self._tick()
+            number = self._rows.add(models.Provider, name=provider)
+            names = ("shared", "batch", "trial")[: 2 + number % 2]
+            self._provider_keys[provider] = [
+                self._add_provider_key(provider, number, name) for name in names
+            ]
+
+    def _add_provider_key(self, provider: str, provider_id: int, name: str) -> int:
+        self._tick()
+        secret = f"env.{provider.upper()}_{name.upper()}"
+        columns = (column.name for column in models.columns(models.ProviderKey))
+        own = [column for column in columns if column.startswith(f"{provider}_")]
+        return self._rows.add(
+            models.ProviderKey,
+            name=f"{provider}-{name}",
+            provider_id=provider_id,
+            provider=provider,
+            key_id=self._draws.uuid(),
+            value=f"{secret}_API_KEY",
+            models_json=json_text(self._draws.some(PROVIDERS[provider], 2)),
+            weight=self._draws.deal(WEIGHTS),
+            enabled=int(name != "trial"),
+            use_for_batch_api=int(name == "batch"),
+            config_hash=self._draws.digest(),
+            encryption_status="plain_text",
+            **{c: f"{secret}{c.removeprefix(provider).upper()}" for c in own},
+        )
+
+    def add_mcp_clients(self) -> None:
+        for name, (connection_type, connection, tools) in MCP_CLIENTS.items():
+            self._tick()
+            stdio = {"command": f"{name}-mcp", "args": ["--read-only"], "envs": []}
+            self._rows.add(
+                models.McpClient,
+                client_id=self._draws.uuid(),
+                name=name,
+                is_code_mode_client=int(not connection),
+                connection_type=connection_type,
+                connection_string=connection,
+                stdio_config_json=None if connection else json_text(stdio),
+                headers_json=json_text(
+                    {"Authorization": f"env.{name.upper()}_MCP_TOKEN"}
+                ),
+                tools_to_execute_json=json_text(tools),
+                tools_to_auto_execute_json=json_text(tools[:1]),
+                tool_pricing_json=json_text({tools[1]: 0.002}),
+                allow_on_all_virtual_keys=int(name == "calendar"),
+                disabled=int(name == "archive"),
+                encryption_status="plain_text",
+            )
+
+    def add_customers(self, count: int) -> None:
+        main = self._draws.below(count)
+        for number in range(count):
+            self._tick()
+            language = self._draws.deal(SPOKEN)
+            word = self._draws.pick(language.names)
+            name = self._draws.pick(language.companies).format(word)
+            owner = Owner("customer_id", self._id("cust", word, number), language)
+            self._owners["main" if number == main else "other"].append(owner)
+            budgets = self._draws.deal((0, 1, 1, 1, 2, 3))
+            self._rows.add(
+                models.Customer,
+                id=owner.id,
+                name=self._name(None, name, language.teams, number),
+                rate_limit_id=self._add_rate_limit(100),
+                calendar_aligned=self._add_budgets(owner, budgets, 100),
+                config_hash=self._draws.digest(),
+            )
+
+    def add_teams(self, count: int) -> None:
+        for number in range(count):
+            self._tick()
+            # The first is the main customer's, so that its keys have somewhere to go.
+            place = self._draws.deal(TEAM_PLACES) if number else "main"
+            customers = self._owners["other" if place == "empty" else place]
+            customer = self._draws.pick_early(customers or self._owners["main"])
+            word = self._draws.pick(customer.language.teams)
+            owner = Owner("team_id", self._id("team", word, number), customer.language)
+            if place != "empty":
+                at = "main team" if place == "main" else "other team"
+                self._owners[at].append(owner)
+            budgets = self._draws.deal((0, 0, 1, 1, 2))
+            profile = {"lead": self._draws.pick(PEOPLE), "cost_center": f"CC-{number}"}
+            self._rows.add(
+                models.Team,
+                id=owner.id,
+                name=self._name(customer.id, word, customer.language.tasks, number),
+                customer_id=customer.id,
+                rate_limit_id=self._add_rate_limit(10),
+                calendar_aligned=self._add_budgets(owner, budgets, 10),
+                profile=json_text(profile) if self._draws.deal((True, False)) else None,
+                config=self._draws.deal(CONFIGS),
+                claims=self._draws.deal(CLAIMS),
+                config_hash=self._draws.digest(),
+            )
+
+    def add_virtual_key(self, number: int) -> None:
+        self._tick()
+        draws = self._draws
+        owners = self._owners[draws.deal(KEY_PLACES)] or self._owners["main team"]
+        owner = draws.pick_early(owners)
+        itself = Owner("virtual_key_id", draws.uuid(), owner.language)
+        task = draws.pick(owner.language.tasks)
+        task = self._lengthened(task, owner.language.teams)
+        value = f"sk-bf-{draws.uuid()}"
+        aligned = self._add_budgets(itself, draws.deal((0, 0, 0, 1, 1, 2)), 1)
+        self._rows.add(
+            models.VirtualKey,
+            id=itself.id,
+            name=f"{task} {draws.pick(STAGES)} {number}",
+            description=draws.deal(DESCRIPTIONS),
+            value=value,
+            value_hash=hashlib.sha256(value.encode()).hexdigest(),
+            encryption_status="plain_text",
+            is_active=int(not draws.deal(RARELY)),
+            rate_limit_id=self._add_rate_limit(1),
+            calendar_aligned=aligned,
+            created_by_user_id=draws.pick((None, f"user-{draws.below(200):03}")),
+            expires_at=self._expiry(),
+            config_hash=draws.digest(),
+            **{owner.column: owner.id},
+        )
+        for provider in draws.some(PROVIDERS, draws.deal((0, 1, 1, 1, 2, 2, 3, 4))):
+            self._add_provider_config(itself.id, provider, aligned)
+        for client in draws.some(range(len(MCP_CLIENTS)), draws.deal((0, 0, 0, 1, 2))):
+            self._add_mcp_config(itself.id, client)
+
+    def _add_provider_config(self, key_id: str, provider: str, aligned: int) -> None:
+        draws = self._draws
+        everything: tuple[str, ...] = PROVIDERS[provider]
+        allowed = draws.some(everything, draws.deal((0, 1, 2)))
+        attached = draws.some(self._provider_keys[provider], draws.deal((0, 0, 1, 2)))
+        number = self._rows.add(
+            models.ProviderConfig,
+            virtual_key_id=key_id,
+            provider=provider,
+            weight=draws.deal(WEIGHTS),
+            allowed_models=json_text(allowed or ["*"]),
+            blacklisted_models=json_text(everything[2:] if not allowed else []),
+            allow_all_keys=int(not attached),
+            rate_limit_id=self._add_rate_limit(1) if draws.deal(RARELY) else None,
+        )
+        for key in attached:
+            self._rows.add(
+                models.ProviderConfigKey, provider_config_id=number, provider_key_id=key
+            )
+        config = Owner("provider_config_id", number, ENGLISH)
+        self._add_budgets(config, draws.deal(RARELY), 1, aligned)
+
+    def _add_mcp_config(self, key_id: str, client: int) -> None:
+        tools = tuple(MCP_CLIENTS.values())[client][2]
+        chosen = self._draws.some(tools, self._draws.deal((0, 1, 2)))
+        self._rows.add(
+            models.McpConfig,
+            virtual_key_id=key_id,
+            mcp_client_id=client + 1,
+            tools_to_execute=json_text(chosen or ["*"]),
+        )
+
+    def _add_budgets(
+        self, owner: Owner, count: int, scale: int, aligned: int | None = None
+    ) -> int:
+        """Add an owner's budgets; whether they, and so the owner, are calendar-aligned.
+
+        Those of a provider config are as its virtual key is: `aligned`.
+        """
+        if aligned is None:  # nobody could tell from an older gateway without a budget
+            aligned = self._draws.deal((1, 0, 0)) if count else 0
+        for period in self._draws.some(PERIODS, count):
+            limit = self._draws.pick(AMOUNTS) * scale
+            length, start = PERIODS[period]
+            self._rows.add(
+                models.Budget,
+                id=f"budget-{self._rows.counts[models.Budget] + 1:06}",
+                max_limit=limit,
+                reset_duration=period,
+                last_reset=stored_time(start) if aligned else self._last_reset(length),
+                current_usage=round(self._draws.usage(limit), 6),
+                calendar_aligned=aligned,
+                **{owner.column: owner.id},
+            )
+        return aligned
+
+    def _add_rate_limit(self, scale: int) -> str | None:
+        """Add a rate limit with both halves or one, if any; its id."""
+        halves = self._draws.deal(HALVES)
+        if not halves:
+            return None
+        limit_id = f"limit-{self._rows.counts[models.RateLimit] + 1:06}"
+        row: dict[str, Any] = {"token_current_usage": 0, "request_current_usage": 0}
+        for half in halves:
+            limit = self._draws.pick(RATE_LIMITS[half]) * scale
+            period = self._draws.pick(tuple(RATE_PERIODS))
+            row[f"{half}_max_limit"] = limit
+            row[f"{half}_reset_duration"] = period
+            row[f"{half}_current_usage"] = int(self._draws.usage(limit))
+            row[f"{half}_last_reset"] = self._last_reset(RATE_PERIODS[period])
+        self._rows.add(models.RateLimit, id=limit_id, **row)
+        return limit_id
+
+    def _last_reset(self, period: int) -> str:
+        return stored_time(max(self._clock, NOW - self._draws.below(period)))
+
+    def _expiry(self) -> str | None:
+        when = self._draws.deal((None,) * 7 + ("past", "future", "future"))
+        if when == "past":
+            return stored_time(self._clock + self._draws.below(NOW - self._clock))
+        return (
+            stored_time(NOW + DAY * (365 + self._draws.below(3650))) if when else None
+        )
+
+    def _id(self, kind: str, word: str, number: int) -> str:
+        if not word.isascii():
+            return self._draws.uuid()
+        return f"{kind}-{word.lower().replace(' ', '-')}-{number + 1}"
+
+    def _name(
+        self, owner: str | None, name: str, more: Sequence[str], number: int
+    ) -> str:
+        """The name, now and then a very long one; unlike the others of its owner."""
+        name = self._lengthened(name, more)
+        if (owner, name) in self._names:
+            name = f"{name} {number + 1}"
+        self._names.add((owner, name))
+        return name
+
+    def _lengthened(self, name: str, more: Sequence[str]) -> str:
+        return f"{name} ({', '.join(more)})" if self._draws.deal(RARELY) else name
