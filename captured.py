@@ -90,11 +90,14 @@ class Harvest:
     def __init__(self, draft: Draft) -> None:
         self.draft = draft
         self.seen: dict[tuple[Model, Any], Seen] = {}
+        self.told: set[str] = set()  # the nouns of which there was a list
 
     def add(self, document: dict[str, Any], source: str) -> None:
         """Take all entities out of one answer, which is used up on the way."""
         for name, noun in LISTS.items():
             listed = document.pop(name, None)
+            if listed is not None:
+                self.told.add(noun)
             if isinstance(listed, dict):
                 listed = list(listed.values())  # an object keyed by id
             self._each(noun, listed, f"{source}: {name}")
@@ -271,6 +274,8 @@ class Harvest:
     def _mcp_client(self, entity: dict[str, Any], at: str) -> Any:
         if isinstance(entity.get("config"), dict):
             entity = entity["config"]  # as /api/mcp/clients wraps it
+        if isinstance(entity.get("id"), str):
+            entity.setdefault("client_id", entity["id"])
         values = self._load(McpClientFileSchema, entity, at)
         name = values.get("name")
         self._see(McpClient, name, values, at)

@@ -12,13 +12,17 @@ import orjson
 from captured import Harvest, is_captured
 from config_file import add_config
 from database import DatabaseUnavailable, Reader, Rows
-from draft import Draft
+from draft import Draft, Model
 from merging import Merge
-from models import MODELS, REQUIRED, row_type
+from models import MODELS, REQUIRED, McpClient, Provider, ProviderKey, row_type
 from own_database import Tables, read_tables, write_changes, writing
 from table_rows import add_rows
 
 STANDARD_INPUT = Path("-")
+_NOT_EVERYWHERE: dict[str, tuple[Model, ...]] = {
+    "provider": (Provider, ProviderKey),
+    "mcp_client": (McpClient,),
+}
 
 
 class LoadError(Exception):
@@ -52,11 +56,21 @@ def load_files(
 def load_documents(
     documents: Iterable[tuple[str, Any]], database: Path, *, replace: bool = False
 ) -> Loaded:
-    """Load parsed documents, each with the name of its source; see load_files."""
+    """Load parsed documents, each with the name of its source; see load_files.
+
+    With `replace`, providers and MCP clients only go where there was a list of them:
+    a gateway without such a list does not say that there are none.
+    """
     drafts = _Drafts()
     for source, document in documents:
         drafts.add(document, source)
-    return load_drafts(drafts.finish(), database, replace=replace)
+    untold = [
+        model
+        for noun, models in _NOT_EVERYWHERE.items()
+        for model in models
+        if noun not in drafts.harvest.told
+    ]
+    return load_drafts(drafts.finish(), database, replace=replace, keep=untold)
 
 
 def read_files(paths: Iterable[Path]) -> list[Draft]:
@@ -79,20 +93,21 @@ def read_files(paths: Iterable[Path]) -> list[Draft]:
 
 
 def load_drafts(
-    drafts: list[Draft], database: Path, *, replace: bool = False
+    drafts: list[Draft], database: Path, *, replace: bool, keep: Iterable[Model] = ()
 ) -> Loaded:
-    """Load what was read; see load_files."""
+    """Load what was read; see load_files. What to `keep` does not go with the rest."""
     with writing(database) as connection:
         old = read_tables(connection)
-        new = merge(drafts, old, replace=replace)
+        base: Tables = {model: {} for model in old} if replace else old
+        new = merge(drafts, old, base | {model: old[model] for model in keep})
         counts = write_changes(connection, old, new)
     notes = dict.fromkeys(note for draft in drafts for note in draft.notes)
     return Loaded(counts, list(notes))
 
 
-def merge(drafts: list[Draft], old: Tables, *, replace: bool = False) -> Tables:
-    """The rows that result from putting drafts into old ones; raises LoadError."""
-    new: Tables = {model: {} for model in old} if replace else old
+def merge(drafts: list[Draft], old: Tables, base: Tables) -> Tables:
+    """The rows that result from putting drafts into a base; raises LoadError."""
+    new = base
     problems: list[str] = []
     for draft in drafts:
         merged = Merge(old, new, draft)

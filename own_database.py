@@ -36,12 +36,14 @@ def writing(path: Path) -> Iterator[SqliteDatabase]:
     except OSError as problem:
         raise NotOurs(f"{path} cannot be written: {problem.strerror}") from None
     if path.exists():
-        with _transaction(path) as database:
+        # Without spilling, readers are only locked out for the moment of the commit.
+        with _transaction(path, {"cache_spill": "off"}) as database:
             yield database
         return
+    _remove_leftovers(path)
     new = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
-        with _transaction(new) as database:
+        with _transaction(new, {}) as database:
             yield database
         os.rename(new, path)
     finally:
@@ -49,13 +51,28 @@ def writing(path: Path) -> Iterator[SqliteDatabase]:
             leftover.unlink(missing_ok=True)
 
 
+def _remove_leftovers(path: Path) -> None:
+    """Remove what processes that were killed were building beside the path."""
+    for leftover in path.parent.glob(f"{path.name}.*.new*"):
+        pid = leftover.name.removeprefix(f"{path.name}.").partition(".")[0]
+        if pid.isdecimal() and not _is_running(int(pid)):
+            leftover.unlink(missing_ok=True)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 @contextmanager
-def _transaction(path: Path) -> Iterator[SqliteDatabase]:
+def _transaction(path: Path, pragmas: dict[str, str]) -> Iterator[SqliteDatabase]:
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    # Without spilling, readers are only locked out for the moment of the commit.
-    database = SqliteDatabase(
-        str(path), timeout=BUSY_SECONDS, pragmas={"cache_spill": "off"}
-    )
+    database = SqliteDatabase(str(path), timeout=BUSY_SECONDS, pragmas=pragmas)
     try:
         with database.connection_context(), database.atomic("IMMEDIATE"):
             if database.pragma("application_id") != APPLICATION_ID:

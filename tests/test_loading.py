@@ -1230,7 +1230,6 @@ def test_all_that_is_wrong_is_reported_at_once(
     ]
 
 
-@pytest.mark.parametrize("second", ["{", None], ids=["not JSON", "missing"])
 @pytest.mark.parametrize("document", [[], [1], "null", {"unknown": 1}])
 def test_a_file_of_no_known_kind_is_refused(
     write: Callable[..., Path], database: Path, document: Any
@@ -1242,6 +1241,7 @@ def test_a_file_of_no_known_kind_is_refused(
     assert refused.value.problems[0].endswith(expected)
 
 
+@pytest.mark.parametrize("second", ["{", None], ids=["not JSON", "missing"])
 def test_a_file_that_cannot_be_read_hides_no_problem_of_another(
     write: Callable[..., Path], database: Path, tmp_path: Path, second: str | None
 ) -> None:
