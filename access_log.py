@@ -1,15 +1,21 @@
-"""The log: one line a request, and no token in any line whatever it came from."""
+"""The log: one line a request, and no token in any line whatever it came from.
+
+And the request ids, which stand in these lines.
+"""
 
 import logging
 import re
+import secrets
 import sys
+from collections.abc import Mapping
 from functools import lru_cache
 from time import gmtime, perf_counter
+from typing import Any
 from urllib.parse import quote
 
-from flask import Flask, Response, g, request
-
 log = logging.getLogger("governance.access")
+
+TELLING_LENGTH = 16  # a shorter request id may be in a credential by chance
 
 # Our prefixes, and what has the three parts of a JWT, whatever its first letters are.
 _TOKEN = re.compile(
@@ -19,6 +25,7 @@ _TOKEN = re.compile(
     re.ASCII,
 )
 _KNOWN_METHODS = {"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE"}
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:+=-]{1,128}", re.ASCII)
 
 
 def hide_tokens(line: str) -> str:
@@ -53,24 +60,40 @@ def set_up_logging() -> None:
     logging.getLogger("werkzeug").addFilter(lambda record: '" %s %s' not in record.msg)
 
 
-def register_access_log(app: Flask) -> None:
-    """Log each request when its answer is ready to be sent."""
+def log_request(
+    method: str,
+    path: str,
+    status: int | str,
+    size: int | str | None,
+    began: float,
+    request_id: str,
+    kind: str | None,
+) -> None:
+    """Write a request's line; `began` is by perf_counter, `kind` the caller's."""
+    log.info(
+        "%s %s %s %s %.2fms %s %s",
+        method if method in _KNOWN_METHODS else "OTHER",
+        _shown(path),
+        status,
+        "-" if size is None else size,
+        (perf_counter() - began) * 1000,
+        request_id,
+        kind.replace(" ", "-") if kind else "-",
+    )
 
-    @app.after_request
-    def log_request(response: Response) -> Response:
-        caller = g.get("caller")
-        size = response.headers.get("Content-Length", "-")
-        log.info(
-            "%s %s %s %s %.2fms %s %s",
-            request.method if request.method in _KNOWN_METHODS else "OTHER",
-            _shown(request.path),
-            response.status_code,
-            size,
-            (perf_counter() - g.began) * 1000,
-            g.request_id,
-            caller.kind.replace(" ", "-") if caller else "-",
-        )
-        return response
+
+def sane_request_id(environ: Mapping[str, Any]) -> str:
+    """The id that a request brings, if it is sane, else one of our own.
+
+    Who sends a credential there too shall not have it echoed, nor a part that tells.
+    """
+    given: str = environ.get("HTTP_X_REQUEST_ID", "")
+    if given and _REQUEST_ID.fullmatch(given) and hide_tokens(given) == given:
+        credential: str = environ.get("HTTP_AUTHORIZATION", "")
+        telling = len(given) >= TELLING_LENGTH and given in credential
+        if not telling and given not in credential.split():
+            return given
+    return secrets.token_hex(16)
 
 
 @lru_cache(256)

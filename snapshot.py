@@ -38,7 +38,7 @@ class Scope:
 
 @dataclass(frozen=True)
 class Answer:
-    """A whole answer: its size in bytes, its entity tag, and `body`, whole or not yet.
+    """A whole answer: its size in bytes, its quoted entity tag, its `body`.
 
     Where it is too large to keep, `body` is None and `pieces` makes it, bit by bit.
     """
@@ -138,7 +138,7 @@ class Snapshot:
         commas = max(len(entities) - 1, 0)
         size = len(head) + sum(each.size for each in entities) + commas + len(tail)
         body = b"".join(pieces()) if size <= KEEP_BYTES else None
-        return Answer(size, digest.hexdigest(), pieces, body)
+        return Answer(size, f'"{digest.hexdigest()}"', pieces, body)
 
     def _keep(self, key: Any, answer: Answer) -> None:
         kept = 1024 if answer.body is None else answer.size
