@@ -20,6 +20,8 @@ from keeper import Keeper
 from schemas import CustomersQuerySchema, Query, TeamsQuerySchema
 from snapshot import Answer, Scope, Snapshot
 
+GZIP_MINIMUM = 1400  # bytes: what fits one packet gains nothing
+
 
 @dataclass(frozen=True)
 class List:
@@ -50,6 +52,7 @@ class Asked(NamedTuple):
     remote: str | None
     query_string: str
     if_none_match: str | None
+    accept_encoding: str | None
 
 
 class Reply(NamedTuple):
@@ -87,16 +90,23 @@ class Lists:
             message = f"The parameter {name} {words}."
             raise ApiError(400, "invalid_parameter", message, name)
         answer = of.answer(snapshot, query, scope)
+        zipped = answer.size >= GZIP_MINIMUM and accepts_gzip(asked.accept_encoding)
+        etag = answer.gzip_etag if zipped else answer.etag
         headers = [
             ("Cache-Control", "private, no-cache"),
-            ("Vary", "Authorization"),
-            ("ETag", answer.etag),
+            ("Vary", "Authorization, Accept-Encoding"),
+            ("ETag", etag),
         ]
         if remembered:
             headers.append(("Age", str(self._keeper.age())))
-        if _has_it(asked.if_none_match, answer.etag):
+        if _has_it(asked.if_none_match, etag):
             return Reply("304 Not Modified", headers, [])
         headers.append(("Content-Type", "application/json"))
+        if zipped:
+            packed = answer.gzipped()
+            headers.append(("Content-Encoding", "gzip"))
+            headers.append(("Content-Length", str(len(packed))))
+            return Reply("200 OK", headers, [packed])
         headers.append(("Content-Length", str(answer.size)))
         body = answer.pieces() if answer.body is None else [answer.body]
         return Reply("200 OK", headers, body)
@@ -116,6 +126,20 @@ def load_query(
         name, words = next(iter(invalid.messages_dict.items()))
         valid = cast(dict[str, Any], invalid.valid_data)
         return Query(from_memory=bool(valid.get("from_memory"))), (str(name), words[0])
+
+
+@lru_cache(256)
+def accepts_gzip(accept_encoding: str | None) -> bool:
+    """Whether an Accept-Encoding header takes gzip (RFC 9110, 12.5.3)."""
+    weights: dict[str, float] = {}
+    for choice in (accept_encoding or "").lower().split(","):
+        coding, _, weight = choice.partition(";")
+        digits = weight.strip().removeprefix("q=").strip()
+        try:
+            weights[coding.strip()] = float(digits or "1")
+        except ValueError:
+            weights[coding.strip()] = 0
+    return weights.get("gzip", weights.get("*", 0)) > 0
 
 
 def _has_it(if_none_match: str | None, etag: str) -> bool:
@@ -169,4 +193,5 @@ def asked_of(environ: Mapping[str, Any]) -> Asked:
         environ.get("REMOTE_ADDR"),
         environ.get("QUERY_STRING", ""),
         environ.get("HTTP_IF_NONE_MATCH"),
+        environ.get("HTTP_ACCEPT_ENCODING"),
     )

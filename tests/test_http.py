@@ -291,7 +291,7 @@ def test_304_ends_with_the_next_change(filled: Gateway, ask: Ask) -> None:
     ("name", "value"),
     [
         ("Cache-Control", "private, no-cache"),
-        ("Vary", "Authorization"),
+        ("Vary", "Authorization, Accept-Encoding"),
         ("Content-Type", "application/json"),
     ],
 )
