@@ -4,6 +4,7 @@ The snapshot is built beside the old one and swapped in by rebinding one name, s
 readers need no lock and never see half.
 """
 
+import gc
 import logging
 import threading
 from datetime import UTC, datetime
@@ -108,6 +109,9 @@ class Keeper:
         if mark != self._mark:
             self._snapshot = Snapshot(self._reader.read(), self._snapshot)
             self._mark = mark
+            # The rows live until they are replaced, and refer in no circles: the
+            # collector would stop all threads for 60 ms to walk through them in vain.
+            gc.freeze()
         self._known_current = looked
 
     def _keep_looking(self) -> None:

@@ -31,6 +31,8 @@ log = logging.getLogger("governance")
 BLOCKING_THREADS = 64
 READY_POLL_SECONDS = 0.005
 PARENT_POLL_SECONDS = 1
+# Requests take less than the 5 ms that Python lets a snapshot being taken run on.
+SWITCH_SECONDS = 0.001
 
 Ready = Callable[[dict[str, Any]], None]
 
@@ -59,6 +61,7 @@ def serve(app: Flask, host: str, port: int, workers: int, ready: Ready) -> None:
     def load_app() -> Flask:
         # In the worker: connections and threads do not outlive a fork.
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+        sys.setswitchinterval(SWITCH_SECONDS)
         keeper: Keeper = app.extensions["keeper"]
         keeper.start()
         return app
