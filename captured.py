@@ -10,9 +10,10 @@ itself (usage, resets): there the later one counts.
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-from marshmallow import Schema
+from marshmallow import Schema, ValidationError
 
 from config_file import add_mcp_client, json_text, load_member, with_json_texts
 from draft import Draft, Model
@@ -60,6 +61,12 @@ VOLATILE = (
     "request_last_reset",
     "request_current_usage",
 )
+OWNERS: dict[str, Model] = {
+    "team_id": Team,
+    "customer_id": Customer,
+    "virtual_key_id": VirtualKey,
+    "provider_config_id": ProviderConfig,
+}
 UNSET_TIME = "0001-01-01 00:00:00+00:00"
 # Gateways cut these down where they stand in others: no, 0 and empty then say nothing.
 OFTEN_CUT = (ProviderKey, McpClient)
@@ -68,9 +75,10 @@ OFTEN_CUT = (ProviderKey, McpClient)
 def is_captured(document: Any) -> bool:
     """Whether a parsed file looks like what a gateway answered."""
     return isinstance(document, dict) and any(
-        isinstance(document.get(name), list | dict)
-        and not (name == "providers" and isinstance(document[name], dict))
+        document[name] is None or isinstance(document[name], list | dict)
         for name in (*LISTS, *LISTS.values())
+        if name in document
+        and not (name == "providers" and isinstance(document[name], dict))
     )
 
 
@@ -81,6 +89,7 @@ class Seen:
     place: str
     values: dict[str, Any]
     hints: dict[str, Any]  # what counts where no place says more
+    fullness: int  # how much the fullest place says
     refers: dict[str, Any] = field(default_factory=dict)
 
 
@@ -91,6 +100,8 @@ class Harvest:
         self.draft = draft
         self.seen: dict[tuple[Model, Any], Seen] = {}
         self.told: set[str] = set()  # the nouns of which there was a list
+        self.owners: dict[Any, set[tuple[str, Any]]] = {}  # of budgets
+        self.of_several: set[Any] = set()  # budgets that name several owners themselves
 
     def add(self, document: dict[str, Any], source: str) -> None:
         """Take all entities out of one answer, which is used up on the way."""
@@ -105,6 +116,7 @@ class Harvest:
 
     def finish(self) -> None:
         """Put what was collected into the draft."""
+        self._unlink_shared_budgets()
         for (model, _), seen in self.seen.items():
             values = seen.hints | seen.values
             if model is McpClient:
@@ -112,6 +124,18 @@ class Harvest:
                 continue
             item = self.draft.add(model, seen.place, values)
             item.refers |= seen.refers
+
+    def _unlink_shared_budgets(self) -> None:
+        """A budget of several owners is named by each, as older gateways have it."""
+        for budget_id, owners in self.owners.items():
+            shared = len(owners) > 1 and budget_id not in self.of_several
+            if shared and (Budget, budget_id) in self.seen:
+                for name in OWNERS:
+                    self.seen[Budget, budget_id].values.pop(name, None)
+                for name, owner in owners:
+                    if (OWNERS[name], owner) in self.seen:
+                        values = self.seen[OWNERS[name], owner].values
+                        values.setdefault("budget_id", budget_id)
 
     def _each(self, noun: str, listed: Any, at: str, **owner: Any) -> None:
         """The members of a list, if it is one: null says nothing."""
@@ -131,6 +155,10 @@ class Harvest:
         if not isinstance(entity, dict):
             self.draft.problems.append(f"{at}: must be an object")
             return None
+        for name in ("id", "mcp_client_id"):
+            if isinstance(entity.get(name), list | dict | bool | float):
+                self.draft.problems.append(f"{at}.{name}: must be text or a number")
+                return None
         return getattr(self, f"_{noun}")(entity, at, **owner)
 
     def _customer(self, entity: dict[str, Any], at: str) -> Any:
@@ -171,11 +199,16 @@ class Harvest:
         values = self._load(BudgetFileSchema, entity, at)
         if isinstance(number, int):
             values["provider_config_id"] = number
-        seen = self.seen.get((Budget, values.get("id")))
-        owned = seen is not None and any(name in seen.values for name in _OWNERS)
-        if not owned and not any(name in values for name in _OWNERS):
-            values |= owner  # a shared one stays the first owner's
-        return self._see(Budget, values.get("id"), values, at)
+        named = {name: values.pop(name) for name in OWNERS if name in values}
+        if len(named) > 1:
+            self.of_several.add(values.get("id"))
+        owners = self.owners.setdefault(values.get("id"), set())
+        owners |= {(name, key) for name, key in (named or owner).items() if key}
+        key = self._see(Budget, values.get("id"), values, at)
+        if key is not None:
+            for name, owner_id in named.items() or owner.items():
+                self.seen[Budget, key].values.setdefault(name, owner_id)
+        return key
 
     def _rate_limit(self, entity: dict[str, Any], at: str) -> Any:
         values = self._load(RateLimitFileSchema, entity, at)
@@ -196,20 +229,16 @@ class Harvest:
             if configs is None:
                 keeps.append(model)
         values = self._load(VirtualKeyFileSchema, {**owner, **entity}, at)
-        if _is_masked(values.get("value")):
-            values.pop("value", None)
-        else:
-            hashed = hashlib.sha256(values["value"].encode())
-            values["value_hash"] = hashed.hexdigest()
+        value = values.pop("value", None)
+        if isinstance(value, str) and not _is_masked(value):
+            values["value"] = value
+            values["value_hash"] = hashlib.sha256(value.encode()).hexdigest()
         return self._see(VirtualKey, key_id, values, at, keeps=keeps)
 
     def _provider_config(self, entity: dict[str, Any], at: str, **owner: Any) -> Any:
         number = entity.get("id")
         self._limits(entity, at, {"provider_config_id": number})
-        keys = [
-            self._one("provider_key", key, f"{at}.keys[{position}]")
-            for position, key in enumerate(entity.pop("keys", None) or [])
-        ]
+        keys = self._keys(entity.pop("keys", None), f"{at}.keys")
         values = (
             self._load(ProviderConfigFileSchema, entity, at) | owner | {"id": number}
         )
@@ -219,17 +248,28 @@ class Harvest:
         refers = {"provider_keys": keys, "budgets": [], "named_by": "keys"}
         return self._see(ProviderConfig, number, values, at, **refers)
 
+    def _keys(self, listed: Any, at: str) -> list[Any] | None:
+        """What the provider keys of a provider config are known by; None is unsaid."""
+        if listed is not None and not isinstance(listed, list):
+            self.draft.problems.append(f"{at}: must be an array")
+        if not isinstance(listed, list):
+            return None
+        return [
+            self._one("provider_key", key, f"{at}[{position}]")
+            for position, key in enumerate(listed)
+        ]
+
     def _provider_key(self, entity: dict[str, Any], at: str, **owner: Any) -> Any:
         number, provider_id = entity.pop("id", None), entity.get("provider_id")
         if isinstance(number, str):  # as /api/providers has it
             entity.setdefault("key_id", number)
         for family in ("azure", "vertex", "bedrock"):
             flat = {
-                name.removeprefix(f"{family}_"): kept_secret(entity[name]) or NOT_KEPT
+                name.removeprefix(f"{family}_"): _kept(entity[name])
                 for name in list(entity)
                 if name.startswith(f"{family}_")
                 and not name.endswith("_key_config")
-                and entity[name] is not None  # an EnvValue without a word is set, too
+                and entity[name] is not None
             }
             if flat:
                 entity[f"{family}_key_config"] = flat
@@ -238,16 +278,21 @@ class Harvest:
             for name, secret in values.pop(f"{family}_key_config", {}).items():
                 values[f"{family}_{name}"] = secret
         provider = entity.get("provider") or owner.get("provider")
+        if not isinstance(provider, str | None):
+            self.draft.problems.append(f"{at}.provider: must be text")
+            return None
         values |= {
             "provider": provider,
             "models_json": json_text(values.pop("models", [])),
         }
         if isinstance(number, int):
             values["id"] = number
-        self._see(Provider, provider, {"name": provider}, at)
-        if provider_id and provider:
-            self.seen[Provider, provider].values.setdefault("id", provider_id)
+        if provider:
+            self._see(Provider, provider, {"name": provider}, at)
+        if isinstance(provider_id, int):
             values["provider_id"] = provider_id
+            if provider and provider_id:
+                self.seen[Provider, provider].values.setdefault("id", provider_id)
         key = values.get("key_id") or values.get("name")
         self._see(ProviderKey, key, values, at)
         return key
@@ -282,7 +327,7 @@ class Harvest:
         return name
 
     def _load(self, schema: type[Schema], entity: Any, at: str) -> dict[str, Any]:
-        return load_member(self.draft, schema(), entity, at)
+        return load_member(self.draft, _loader(schema), entity, at)
 
     def _see(
         self, model: Model, key: Any, values: dict[str, Any], at: str, **refers: Any
@@ -290,13 +335,15 @@ class Harvest:
         """Take in one version of an entity."""
         if key is None:
             return None
-        told = {n: v for n, v in values.items() if not _says_little(model, v)}
+        told = {n: v for n, v in values.items() if not _says_little(model, n, v)}
         hints = {n: v for n, v in values.items() if n not in told}
         seen = self.seen.get((model, key))
         if seen is None:
-            self.seen[model, key] = Seen(at, told, hints, refers)
+            self.seen[model, key] = Seen(at, told, hints, len(told), refers)
             return key
-        seen.hints |= {n: v for n, v in hints.items() if v is not None}
+        fuller = len(told) > seen.fullness
+        seen.fullness = max(seen.fullness, len(told))
+        seen.hints = seen.hints | hints if fuller else hints | seen.hints
         later = _moment(told) > _moment(seen.values)
         for name, value in told.items():
             if name in VOLATILE and name in seen.values:
@@ -308,24 +355,43 @@ class Harvest:
         if "keeps" in refers:
             both = set(seen.refers["keeps"]) & set(refers["keeps"])
             seen.refers["keeps"] = list(both)
-        elif "provider_keys" in refers and not seen.refers["provider_keys"]:
-            seen.refers |= refers
+        elif refers.get("provider_keys") is not None:
+            known = seen.refers["provider_keys"]
+            if not known:
+                seen.refers |= refers
+            elif refers["provider_keys"] and set(known) != set(refers["provider_keys"]):
+                what = f"contradicts what {seen.place} says of the same thing"
+                self.draft.problems.append(f"{at}.keys: {what}")
         return key
 
 
-_OWNERS = ("team_id", "customer_id", "virtual_key_id", "provider_config_id")
+@cache
+def _loader(schema: type[Schema]) -> Schema:
+    return schema()
 
 
-def _says_little(model: Model, value: Any) -> bool:
+def _says_little(model: Model, name: str, value: Any) -> bool:
     if value in (None, "", UNSET_TIME):
         return True
-    return model in OFTEN_CUT and value in (0, False, "[]", [], {})
+    if model not in OFTEN_CUT:
+        return False
+    return name == "enabled" or value in (0, False, "[]", [], {})
 
 
-def _moment(values: dict[str, Any]) -> list[str]:
+def _moment(values: dict[str, Any]) -> tuple[list[str], list[float]]:
     """How recent a version is; usage grows until it is reset."""
-    return [str(values.get(name, "")) for name in VOLATILE]
+    times = [str(values.get(name, "")) for name in VOLATILE if "usage" not in name]
+    usage = [values.get(name, 0) for name in VOLATILE if "usage" in name]
+    return times, [each if isinstance(each, int | float) else 0 for each in usage]
 
 
-def _is_masked(value: str | None) -> bool:
+def _kept(secret: Any) -> str:
+    """What is kept of a field that is there: an EnvValue without a word is set, too."""
+    try:
+        return kept_secret(secret) or NOT_KEPT
+    except ValidationError:
+        return NOT_KEPT
+
+
+def _is_masked(value: str) -> bool:
     return not value or "*" * 24 in value or set(value) == {"*"}

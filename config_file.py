@@ -7,13 +7,15 @@ from typing import Any
 import orjson
 from marshmallow import Schema, ValidationError
 
-from draft import Draft, Model
+from draft import Draft, Item, Model
 from file_schemas import (
     BudgetFileSchema,
+    ConnectionString,
     CustomerFileSchema,
     McpClientFileSchema,
     ProviderKeyFileSchema,
     RateLimitFileSchema,
+    Secret,
     TeamFileSchema,
     VirtualKeyFileSchema,
 )
@@ -42,8 +44,10 @@ def add_config(draft: Draft, config: Any, source: str) -> None:
     at = _At(draft, source)
     providers = at.object(config, "providers")
     for name in list(providers):
-        draft.add(Provider, at.child(f"providers.{name}").place, {"name": name})
         provider = at.child("providers").object(providers, name)
+        number = {"id": provider["number"]} if "number" in provider else {}
+        place = at.child(f"providers.{name}").place
+        draft.add(Provider, place, {"name": name, **number})
         for place, key in at.child(f"providers.{name}").members(
             provider, "keys", ProviderKeyFileSchema
         ):
@@ -109,13 +113,14 @@ def load_member(draft: Draft, schema: Schema, value: Any, place: str) -> dict[st
             str(name): each for name, each in invalid.messages_dict.items()
         }
         if draft.record and isinstance(value, Mapping):
-            _take_as_it_is(draft, value, valid, messages, place)
+            _take_as_it_is(draft, schema, value, valid, messages, place)
         draft.problems += _problems(messages, place)
         return dict(valid)
 
 
 def _take_as_it_is(
     draft: Draft,
+    schema: Schema,
     value: Mapping[str, Any],
     valid: dict[str, Any],
     messages: dict[str, Any],
@@ -123,7 +128,9 @@ def _take_as_it_is(
 ) -> None:
     """Take what breaks a rule but can be stored out of the messages, with a note."""
     for name in [name for name in messages if name != "id" and name in value]:
-        if isinstance(value[name], str | int | float):
+        if isinstance(schema.fields.get(name), Secret | ConnectionString):
+            messages.pop(name)  # whatever it is, it is not kept
+        elif isinstance(value[name], str | int | float):
             draft.notes += _problems({name: messages.pop(name)}, place)
             valid[name] = value[name]
     for name in [name for name in messages if name not in ("id", "_schema")]:
@@ -181,7 +188,8 @@ def _add_virtual_key(draft: Draft, virtual_key: dict[str, Any], place: str) -> N
             "tools_to_execute": json_text(config.get("tools_to_execute", [])),
         }
         client = config.get(named_by)
-        draft.add(McpConfig, at, row, mcp_client=client, named_by=named_by)
+        item = draft.add(McpConfig, at, row, mcp_client=client, named_by=named_by)
+        _keep_number(item, config)
     _add_owner(draft, VirtualKey, "virtual_key_id", virtual_key, place)
 
 
@@ -204,10 +212,9 @@ def _add_provider_config(
     named_by = next((key for key in _KEY_REFERENCES if key in config), "keys")
     names: list[str] = config.get(named_by, [])
     if row["allow_all_keys"] is None and "key_ids" in config:
-        row["allow_all_keys"] = names == [
-            "*"
-        ]  # newer gateways: none named, none allowed
-    draft.add(
+        # Newer gateways: where none is named, none is allowed.
+        row["allow_all_keys"] = names == ["*"]
+    item = draft.add(
         ProviderConfig,
         place,
         row,
@@ -215,6 +222,7 @@ def _add_provider_config(
         named_by=named_by,
         budgets=list(_places(config.get("budgets", []), f"{place}.budgets")),
     )
+    _keep_number(item, config)
 
 
 def _add_provider_key(
@@ -227,7 +235,7 @@ def _add_provider_key(
     for prefix in ("azure", "vertex", "bedrock"):
         for name, secret in key.pop(f"{prefix}_key_config", {}).items():
             row[f"{prefix}_{name}"] = secret
-    draft.add(ProviderKey, place, {**row, **key})
+    _keep_number(draft.add(ProviderKey, place, {**row, **key}), key)
 
 
 _CLIENT_JSON = (
@@ -246,7 +254,13 @@ def add_mcp_client(draft: Draft, client: dict[str, Any], place: str) -> None:
     for name in _CLIENT_JSON:
         if name in client:
             client[f"{name}_json"] = json_text(client.pop(name))
-    draft.add(McpClient, place, client)
+    _keep_number(draft.add(McpClient, place, client), client)
+
+
+def _keep_number(item: Item, source: dict[str, Any]) -> None:
+    """What we exported tells its numbers by this name; gateways pass it over."""
+    if "number" in source:
+        item.values["id"] = source["number"]
 
 
 def _places(members: list[Any], at: str) -> Iterator[tuple[str, dict[str, Any]]]:

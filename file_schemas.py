@@ -237,6 +237,7 @@ class TeamFileSchema(OwnerFileSchema):
 
 
 class ProviderConfigFileSchema(FileSchema):
+    number = Number(whole=True, above=True)
     provider = NonEmpty(required=True)
     weight = Number()
     allowed_models = Names()
@@ -251,6 +252,7 @@ class ProviderConfigFileSchema(FileSchema):
 
 
 class McpConfigFileSchema(FileSchema):
+    number = Number(whole=True, above=True)
     mcp_client_name = Name()
     mcp_client_id = fields.Raw()
     tools_to_execute = Names()
@@ -291,6 +293,7 @@ class BedrockFileSchema(FileSchema):
 
 
 class ProviderKeyFileSchema(Timed):
+    number = Number(whole=True, above=True)
     name = NonEmpty(required=True)
     key_id = Name()
     id = Name()  # what the file calls the key_id
@@ -305,6 +308,7 @@ class ProviderKeyFileSchema(Timed):
 
 
 class McpClientFileSchema(Timed):
+    number = Number(whole=True, above=True)
     client_id = Name()
     name = NonEmpty(required=True)
     is_code_mode_client = Flag()

@@ -6,6 +6,7 @@ generated values) stays as it was.
 
 import hashlib
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from time import time_ns
 from typing import Any
@@ -81,7 +82,8 @@ class Merge:
             model: max(_whole(rows, draft.of(model)), default=0)
             for model, rows in old.items()
         }
-        self._numbered: dict[Any, int] = {}  # provider configs: theirs -> ours
+        self._numbered: dict[tuple[Model, Any], int] = {}  # theirs -> ours
+        self._reserved: set[tuple[Model, int]] = set()  # numbers that will be reused
         self._now = time_ns()
         self._made = 0
         self._put_all()
@@ -100,8 +102,9 @@ class Merge:
         self._put_mcp_configs()
         for item in self.draft.of(Budget):
             theirs = item.values.get("provider_config_id")
-            if theirs in self._numbered:
-                item.values["provider_config_id"] = self._numbered[theirs]
+            if (ProviderConfig, theirs) in self._numbered:
+                ours = self._numbered[ProviderConfig, theirs]
+                item.values["provider_config_id"] = ours
         self._put_by_id(Budget)
 
     def _put_by_id(self, *models: Model) -> None:
@@ -168,7 +171,9 @@ class Merge:
                 number = self._given_or_next(model, item)
             if model is Provider and (model, number) in self._places:
                 continue  # several files may speak of one provider
-            if model is ProviderKey and not item.values.get("provider_id"):
+            if "id" in item.values:
+                self._numbered[model, item.values["id"]] = number
+            if model is ProviderKey and "provider_id" not in item.values:
                 provider = {"name": item.values["provider"]}
                 item.values["provider_id"] = self._find(Provider, ("name",), provider)
             self._put(model, item, number)
@@ -179,14 +184,15 @@ class Merge:
         """The number of the row which has one of these values by that name."""
         for rows in (self.new[model], self.old[model]):
             for number, row in rows.items():
-                if any(n in values and row[n] == values[n] for n in names):
+                if any(values.get(n) and row[n] == values[n] for n in names):
                     return int(number)
         return None
 
     def _given_or_next(self, model: Model, item: Item) -> int:
         """The number that the item comes with, if nothing else has it."""
         given = item.values.get("id")
-        if isinstance(given, int) and given not in self.new[model]:
+        taken = given in self.new[model] or (model, given) in self._reserved
+        if isinstance(given, int) and not taken:
             return given
         return self._next_number(model)
 
@@ -197,23 +203,30 @@ class Merge:
     def _put_provider_configs(self) -> None:
         free = self._take_out(ProviderConfig, "provider")
         for item in self.draft.of(ProviderConfig):
-            numbers = free.get((item.values["virtual_key_id"], item.values["provider"]))
+            named = item.values.get("virtual_key_id"), item.values.get("provider")
+            numbers = free.get(named)
             if numbers:
                 number = numbers.pop(0)
             else:
                 number = self._given_or_next(ProviderConfig, item)
             if "id" in item.values:
-                self._numbered[item.values["id"]] = number
+                self._numbered[ProviderConfig, item.values["id"]] = number
             self._put(ProviderConfig, item, number)
-            for reference in item.refers["provider_keys"]:
+            references = item.refers["provider_keys"]
+            if references is not None:
+                self._drop(ProviderConfigKey, "provider_config_id", {number})
+            for reference in references or ():
                 self._attach(item, reference)
             for place, budget in item.refers["budgets"]:
                 budget = {**budget, "provider_config_id": item.values.get("id", number)}
                 self.draft.add(Budget, place, budget)
+        self._drop_leftovers(free)
 
-    def _attach(self, item: Item, reference: str) -> None:
-        wanted = {"name": reference, "key_id": reference}
-        number = self._find(ProviderKey, ("name", "key_id"), wanted)
+    def _attach(self, item: Item, reference: str | int) -> None:
+        number = self._numbered.get((ProviderKey, reference))
+        if not isinstance(reference, int):
+            number = self._find(ProviderKey, ("key_id",), {"key_id": reference})
+            number = number or self._find(ProviderKey, ("name",), {"name": reference})
         if number is None:
             self._wrong(item, item.refers["named_by"], f'no provider key "{reference}"')
         else:
@@ -225,7 +238,9 @@ class Merge:
         for item in self.draft.of(McpConfig):
             reference = item.refers["mcp_client"]
             wanted = dict.fromkeys(("name", "client_id", "id"), reference)
-            client = self._find(McpClient, tuple(wanted), wanted)
+            client = self._numbered.get((McpClient, reference))
+            if client is None:
+                client = self._find(McpClient, tuple(wanted), wanted)
             if client is None:
                 what = f'no MCP client "{reference}"' if reference else "is missing"
                 self._odd(item, item.refers["named_by"], what)
@@ -253,11 +268,17 @@ class Merge:
             if row["virtual_key_id"] in stated:
                 free.setdefault((row["virtual_key_id"], row[other]), []).append(number)
                 self.new[model].pop(number, None)
-        if model is ProviderConfig:
-            taken = {number for numbers in free.values() for number in numbers}
-            self._drop(ProviderConfigKey, "provider_config_id", taken)
+        taken = {number for numbers in free.values() for number in numbers}
+        self._reserved |= {(model, number) for number in taken}
+        if model is ProviderConfig and not self.draft.record:
             self._drop(Budget, "provider_config_id", taken)
         return free
+
+    def _drop_leftovers(self, free: dict[Any, list[int]]) -> None:
+        """Drop what hangs on provider configs that are there no more."""
+        left = {number for numbers in free.values() for number in numbers}
+        self._drop(ProviderConfigKey, "provider_config_id", left)
+        self._drop(Budget, "provider_config_id", left)
 
     def _drop(self, model: Model, column: str, values: set[int]) -> None:
         rows = self.new[model]
@@ -266,6 +287,11 @@ class Merge:
 
     def _link_budgets(self) -> None:
         """Turn the older link, an owner's budget_id, into the owner on the budget."""
+        self._namers = Counter(
+            item.values.get("budget_id")
+            for model in OWNERS.values()
+            for item in self.draft.of(model)
+        )
         for column, model in OWNERS.items():
             for item in self.draft.of(model):
                 budget_id = item.values.get("budget_id")
@@ -276,7 +302,8 @@ class Merge:
         budget = self.new[Budget].get(budget_id)
         if budget is None:
             self._odd(item, "budget_id", f'no budget "{budget_id}"')
-            return
+        if budget is None or (self.draft.record and self._namers[budget_id] > 1):
+            return  # what a record shares stays shared, by its owners' budget_id
         owner = next((name for name in OWNERS if budget[name] is not None), None)
         if owner is None:
             self.new[Budget][budget_id] = {**budget, column: item.key}

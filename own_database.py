@@ -36,18 +36,17 @@ def writing(path: Path) -> Iterator[SqliteDatabase]:
     except OSError as problem:
         raise NotOurs(f"{path} cannot be written: {problem.strerror}") from None
     if path.exists():
-        # Without spilling, readers are only locked out for the moment of the commit.
-        with _transaction(path, {"cache_spill": "off"}) as database:
+        with _transaction(path) as database:
             yield database
         return
     _remove_leftovers(path)
     new = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
-        with _transaction(new, {}) as database:
+        with _transaction(new) as database:
             yield database
         os.rename(new, path)
     finally:
-        for leftover in (new, Path(f"{new}-journal")):
+        for leftover in path.parent.glob(f"{new.name}*"):
             leftover.unlink(missing_ok=True)
 
 
@@ -55,11 +54,13 @@ def _remove_leftovers(path: Path) -> None:
     """Remove what processes that were killed were building beside the path."""
     for leftover in path.parent.glob(f"{path.name}.*.new*"):
         pid = leftover.name.removeprefix(f"{path.name}.").partition(".")[0]
-        if pid.isdecimal() and not _is_running(int(pid)):
+        if pid.isdecimal() and not _is_other_running(int(pid)):
             leftover.unlink(missing_ok=True)
 
 
-def _is_running(pid: int) -> bool:
+def _is_other_running(pid: int) -> bool:
+    if pid == os.getpid():
+        return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -70,9 +71,12 @@ def _is_running(pid: int) -> bool:
 
 
 @contextmanager
-def _transaction(path: Path, pragmas: dict[str, str]) -> Iterator[SqliteDatabase]:
+def _transaction(path: Path) -> Iterator[SqliteDatabase]:
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    database = SqliteDatabase(str(path), timeout=BUSY_SECONDS, pragmas=pragmas)
+    # With a write-ahead log readers never wait, and a kill leaves nothing to roll back.
+    database = SqliteDatabase(
+        str(path), timeout=BUSY_SECONDS, pragmas={"journal_mode": "wal"}
+    )
     try:
         with database.connection_context(), database.atomic("IMMEDIATE"):
             if database.pragma("application_id") != APPLICATION_ID:

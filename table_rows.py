@@ -52,16 +52,15 @@ def add_rows(draft: Draft, rows: Rows, source: str) -> None:
                 stored |= _client_without_secrets(stored)
             item = draft.add(model, place, stored)
             if model is ProviderConfig:
-                keys = [key.key_id for key in index.provider_keys(row)]
+                keys = [key.id for key in index.provider_keys(row)]
                 item.refers |= {
                     "provider_keys": keys,
                     "budgets": [],
                     "named_by": "keys",
                 }
             elif model is McpConfig:
-                client = index.mcp_client.get(row.mcp_client_id)
-                name = row.mcp_client_id if client is None else client.name
-                item.refers |= {"mcp_client": name, "named_by": "mcp_client_id"}
+                number = row.mcp_client_id
+                item.refers |= {"mcp_client": number, "named_by": "mcp_client_id"}
 
 
 def _without_secrets(stored: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,300 @@
+"""What is odd in the rows of one moment: told, never mended, and never a secret."""
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from itertools import chain
+from typing import Any
+
+import orjson
+from marshmallow import Schema, ValidationError, fields
+
+import file_schemas
+import schemas
+import values
+from database import Rows
+from index import BUDGET_OWNERS, Index
+from models import (
+    MODELS,
+    Budget,
+    Customer,
+    McpClient,
+    McpConfig,
+    Provider,
+    ProviderConfig,
+    ProviderConfigKey,
+    ProviderKey,
+    RateLimit,
+    Row,
+    Team,
+    VirtualKey,
+)
+from own_database import Model
+
+# A column of this name, in any table, names a row of that one.
+REFERENCES: dict[str, Model] = {
+    "customer_id": Customer,
+    "team_id": Team,
+    "virtual_key_id": VirtualKey,
+    "budget_id": Budget,
+    "rate_limit_id": RateLimit,
+    "provider_config_id": ProviderConfig,
+    "provider_key_id": ProviderKey,
+    "provider_id": Provider,
+    "mcp_client_id": McpClient,
+}
+OWNERS = {column: REFERENCES[column] for column in BUDGET_OWNERS}
+# The last column holds nothing twice where those before it are alike.
+UNIQUE: tuple[tuple[Any, ...], ...] = (
+    (Customer, "name"),
+    (Team, "customer_id", "name"),
+    (VirtualKey, "name"),
+    (VirtualKey, "value"),
+    (VirtualKey, "value_hash"),
+    (ProviderConfig, "virtual_key_id", "provider"),
+    (McpConfig, "virtual_key_id", "mcp_client_id"),
+    (ProviderKey, "name"),
+    (ProviderKey, "key_id"),
+    (McpClient, "name"),
+    (McpClient, "client_id"),
+    (Provider, "name"),
+)
+UNSET = (None, "")
+ENCRYPTED = "encrypted"
+OWNERLESS = "belongs to no customer, team, virtual key or provider config"
+LISTED = 3  # owners of a budget that are named; there may be thousands
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something odd in a row; `column` is empty where it is not one column's."""
+
+    table: str
+    row_id: str | int
+    column: str
+    problem: str
+
+    def __str__(self) -> str:
+        words = f"{self.column} {self.problem}" if self.column else self.problem
+        return f"{self.table} {quoted(self.row_id)}: {words}"
+
+
+Findings = Iterator[Finding]
+Owner = tuple[Model, Any]
+Read = Callable[[Any], Any]
+
+
+def check_rows(rows: Rows) -> list[Finding]:
+    """All that is odd, by table and row; empty where nothing is."""
+    index = Index(rows)
+    checks = (_kinds, _dangling, _doubles, _usages, _owners, _virtual_keys, _providers)
+    findings = chain.from_iterable(check(index) for check in checks)
+    order = {model._meta.table_name: place for place, model in enumerate(MODELS)}
+    return sorted(findings, key=lambda f: (order[f.table], str(f.row_id).rjust(20)))
+
+
+def count(rows: Rows) -> dict[str, int]:
+    """How many there are of each thing, by its name ("virtual_keys")."""
+    return {
+        f"{noun(model).lower().replace(' ', '_')}s": len(rows[model])
+        for model in MODELS
+        if model is not ProviderConfigKey
+    }
+
+
+@cache
+def noun(model: Model) -> str:
+    words = re.sub("(?<=[a-z])(?=[A-Z])", " ", model.__name__).lower()
+    return words.replace("mcp", "MCP")
+
+
+def quoted(row_id: Any) -> str:
+    return str(row_id) if isinstance(row_id, int) else f'"{values.text(row_id)}"'
+
+
+def _finding(model: Model, row: Row, column: str, problem: str) -> Finding:
+    row_id = row[0] if isinstance(row[0], int) else values.text(row[0])
+    return Finding(model._meta.table_name, row_id, column, problem)
+
+
+def _text(value: Any) -> None:
+    if not isinstance(value, str):
+        raise ValueError("is not text")
+
+
+READERS: dict[str, Read] = {
+    "REAL": values.number,
+    "INTEGER": values.number,
+    "NUMERIC": values.flag,
+    "DATETIME": values.rfc3339,
+}
+
+
+@cache
+def readers(model: Model) -> dict[str, Read]:
+    """How a model's columns read, but for plain text; each raises ValueError."""
+    found = {
+        column.name: READERS[column.field_type]
+        for column in model._meta.sorted_fields
+        if column.field_type in READERS
+    }
+    for name, field in _fields(schemas, f"{model.__name__}Schema").items():
+        if isinstance(field, schemas.JsonText):
+            found[field.attribute or name] = field.read
+    return found
+
+
+def _fields(module: Any, name: str) -> dict[str, fields.Field]:
+    """The fields of a model's schema, if there is one: it is named after the model."""
+    schema: type[Schema] = getattr(module, name, Schema)
+    return schema().fields
+
+
+def _kinds(index: Index) -> Findings:
+    """Values that are missing, or not of their column's kind."""
+    for model in index.rows:
+        for column in (field.name for field in model._meta.sorted_fields):
+            rows = _legible(index.rows[model], column)
+            read, missing = _rule(model, column)
+            odd = {}
+            for value in {getattr(row, column) for row in rows}:  # each once
+                if problem := missing if value in UNSET else _problem(read, value):
+                    odd[value] = problem
+            for row in rows if odd else ():
+                if (value := getattr(row, column)) in odd:
+                    yield _finding(model, row, column, odd[value])
+
+
+def _legible(rows: list[Row], column: str) -> list[Row]:
+    if column != "headers_json":
+        return rows
+    return [row for row in rows if row.encryption_status != ENCRYPTED]
+
+
+def _rule(model: Model, column: str) -> tuple[Read, str]:
+    """What reads a column, or raises; and what to say where it is unset."""
+    read = readers(model).get(column, _text)
+    stated = _fields(file_schemas, f"{model.__name__}FileSchema").get(column)
+    if isinstance(stated, file_schemas.Number | file_schemas.Duration):
+        read = stated.deserialize  # knows more: what is whole, what is above zero
+    needed = (stated and stated.required) or (model, column) == (VirtualKey, "value")
+    return read, "is missing" if needed else ""
+
+
+def _problem(read: Read, value: Any) -> str:
+    try:
+        read(value)
+    except ValidationError as wrong:
+        return str(wrong.messages[0])
+    except orjson.JSONDecodeError:
+        return "is not JSON"  # its own words could quote what is stored
+    except (ValueError, RecursionError) as wrong:
+        return str(wrong)
+    except TypeError:
+        return "is not text"  # as every time and all JSON is
+    return ""
+
+
+def _dangling(index: Index) -> Findings:
+    """References to rows that are not there."""
+    ids = {model: {row[0] for row in rows} for model, rows in index.rows.items()}
+    for model, rows in index.rows.items():
+        for column in (field.name for field in model._meta.sorted_fields):
+            to = REFERENCES.get(column)
+            if to is None or (to is Provider and not ids[to]):
+                continue  # a file may lack providers: their keys name them too
+            for row in rows:
+                wanted = getattr(row, column)
+                if wanted not in UNSET and wanted not in ids[to]:
+                    problem = f"names no {noun(to)} {quoted(wanted)}"
+                    yield _finding(model, row, column, problem)
+
+
+def _doubles(index: Index) -> Findings:
+    """Values that are there again though they may be there only once."""
+    for model, *columns in UNIQUE:
+        first: dict[tuple[Any, ...], Row] = {}
+        for row in index.rows[model]:
+            key = tuple(getattr(row, column) or None for column in columns)
+            other: Row = first.setdefault(key, row)
+            if key[-1] is not None and other is not row:
+                problem = f"is that of {quoted(other[0])} too"
+                yield _finding(model, row, columns[-1], problem)
+
+
+def _usages(index: Index) -> Findings:
+    """What is used beyond its limit, and limits that are never reset."""
+    for row in index.rows[Budget]:
+        yield from _usage(Budget, row, "current_usage", "max_limit")
+    for row in index.rows[RateLimit]:
+        for half in ("token", "request"):
+            limit, duration = f"{half}_max_limit", f"{half}_reset_duration"
+            yield from _usage(RateLimit, row, f"{half}_current_usage", limit)
+            if getattr(row, limit) not in UNSET and getattr(row, duration) in UNSET:
+                yield _finding(RateLimit, row, duration, f"is missing beside {limit}")
+
+
+def _usage(model: Model, row: Row, column: str, limit_column: str) -> Findings:
+    with suppress(ValueError):  # what is no number is found elsewhere
+        usage = values.number(getattr(row, column))
+        limit = values.number(getattr(row, limit_column))
+        if usage > limit:
+            problem = f"is {usage}, above {limit_column}, {limit}"
+            yield _finding(model, row, column, problem)
+
+
+def _owners(index: Index) -> Findings:
+    """Budgets that belong to nobody, or to more than one."""
+    naming: dict[Any, list[Owner]] = defaultdict(list)
+    for model in OWNERS.values():
+        for row in index.rows[model]:
+            if row.budget_id not in UNSET:
+                naming[row.budget_id].append((model, row.id))
+    for row in index.rows[Budget]:
+        named = [
+            (model, getattr(row, column))
+            for column, model in OWNERS.items()
+            if getattr(row, column) not in UNSET
+        ]
+        owners = list(dict.fromkeys(named + naming.get(row.id, [])))
+        if len(owners) > 1:
+            how = "belongs to" if len(named) > 1 else "is shared through budget_id by"
+            yield _finding(Budget, row, "", f"{how} {_listed(owners)}")
+        elif not owners and row.model_config_id in UNSET:
+            yield _finding(Budget, row, "", OWNERLESS)
+
+
+def _listed(owners: list[Owner]) -> str:
+    names = [f"{noun(model)} {quoted(row_id)}" for model, row_id in owners[:LISTED]]
+    more = f" and {len(owners) - LISTED} more" if len(owners) > LISTED else ""
+    return ", ".join(names) + more
+
+
+def _virtual_keys(index: Index) -> Findings:
+    """Virtual keys of two owners, and those that cannot be found by their value."""
+    for row in index.rows[VirtualKey]:
+        if row.team_id not in UNSET and row.customer_id not in UNSET:
+            yield _finding(VirtualKey, row, "customer_id", "is set beside team_id")
+        if row.value and row.value_hash and row.encryption_status != ENCRYPTED:
+            value = values.text(row.value).encode()
+            if hashlib.sha256(value).hexdigest() != row.value_hash:
+                problem = "is not the SHA-256 of the value"
+                yield _finding(VirtualKey, row, "value_hash", problem)
+
+
+def _providers(index: Index) -> Findings:
+    """Provider configs of a provider that is not there, or with keys of another."""
+    names = {row.name for row in index.rows[Provider]}
+    for row in index.rows[ProviderConfig]:
+        if names and row.provider and row.provider not in names:
+            problem = f"names no provider {quoted(row.provider)}"
+            yield _finding(ProviderConfig, row, "provider", problem)
+        for key in index.provider_keys(row):
+            if key.provider and row.provider and key.provider != row.provider:
+                of_key = f"its key {quoted(key.name)} is of {quoted(key.provider)}"
+                problem = f"is {quoted(row.provider)}, but {of_key}"
+                yield _finding(ProviderConfig, row, "provider", problem)

@@ -1,0 +1,813 @@
+"""Data out: a config.json that loads back as it was, and tells no secret unasked."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gateway import T0, T1, T2, T3, Gateway
+
+import models
+from checking import readers
+from database import Reader, Rows
+from exporting import ExportError, export_config, write_config
+from loading import load_files
+from models import MODELS, REQUIRED
+from schemas import Query
+from snapshot import Scope, Snapshot
+
+DEMO = Path(__file__).parent.parent / "data" / "demo.json"
+CAPTURES = os.environ.get("GATEWAY_CAPTURES", "")
+
+Change = Callable[[Gateway], None]
+
+
+@pytest.fixture(params=["older", "newer"])
+def into(request: pytest.FixtureRequest) -> Any:
+    """Both layouts of the file, one after the other."""
+    return request.param
+
+
+@pytest.fixture
+def older(tmp_path: Path) -> Gateway:
+    """An empty database of an older gateway."""
+    return Gateway(tmp_path / "older.db", "older")
+
+
+def rows_of(path: Path) -> Rows:
+    reader = Reader(path, MODELS, REQUIRED)
+    try:
+        return reader.read()
+    finally:
+        reader.close()
+
+
+def answers(path: Path) -> dict[str, Any]:
+    """Both lists as a management API key gets them from a database."""
+    snapshot = Snapshot(rows_of(path))
+    scope = Scope(everything=True, masked=False)
+    teams = b"".join(snapshot.teams(Query(), scope).pieces())
+    customers = b"".join(snapshot.customers(Query(), scope).pieces())
+    return {**json.loads(teams), **json.loads(customers)}
+
+
+def config_of(gateway: Gateway, layout: Any = "newer", **how: Any) -> dict[str, Any]:
+    return export_config(rows_of(gateway.path), layout=layout, **how)
+
+
+def taken_back(path: Path, layout: Any) -> Path:
+    """Our own database into which a database's export was loaded."""
+    config = export_config(rows_of(path), layout=layout, with_secrets=True)
+    file = path.with_name(f"{path.stem}-{layout}.json")
+    write_config(config, file, with_secrets=True)
+    load_files([file], file.with_suffix(".db"))
+    return file.with_suffix(".db")
+
+
+def refused(gateway: Gateway, layout: Any = "older") -> list[str]:
+    with pytest.raises(ExportError) as wrong:
+        config_of(gateway, layout)
+    return wrong.value.problems
+
+
+def complete(gateway: Gateway) -> None:
+    """One of each thing, each referring to all it can."""
+    gateway.add(models.Provider, id=1, name="openai")
+    gateway.provider_key(1, models_json=["gpt-4o"], weight=0.5)
+    gateway.mcp_client(1, tools_to_execute_json=["*"])
+    durations = {"token_reset_duration": "1h", "request_reset_duration": "1h"}
+    gateway.rate_limit("r", token_max_limit=10, **durations)
+    gateway.rate_limit("s", request_max_limit=10, **durations)
+    gateway.customer("c", rate_limit_id="r")
+    gateway.customer("d", created_at=T1)
+    gateway.team("t", "c", rate_limit_id="r")
+    gateway.virtual_key("v", team_id="t", rate_limit_id="r")
+    gateway.provider_config(1, "v", (1,), rate_limit_id="r")
+    gateway.mcp_config(1, "v", 1)
+    gateway.budget("b-c", "customer_id", "c")
+    gateway.budget("b-t", "team_id", "t")
+    gateway.budget("b-v", "virtual_key_id", "v")
+    gateway.budget("b-1", "provider_config_id", 1)
+
+
+# There and back
+
+
+def with_providers(gateway: Gateway) -> None:
+    """What fill() leaves out: the providers that its keys belong to."""
+    gateway.add(models.Provider, id=1, name="openai")
+    gateway.add(models.Provider, id=2, name="azure")
+    gateway.execute("UPDATE config_keys SET provider_id = 2 WHERE id = 2")
+
+
+def test_a_little_of_everything_comes_back(filled: Gateway, into: str) -> None:
+    with_providers(filled)
+
+    back = taken_back(filled.path, into)
+
+    assert answers(back) == answers(filled.path)
+
+
+def test_the_demo_comes_back(tmp_path: Path) -> None:
+    load_files([DEMO], tmp_path / "demo.db")
+
+    back = taken_back(tmp_path / "demo.db", "newer")
+
+    assert answers(back) == answers(tmp_path / "demo.db")
+
+
+def test_what_the_older_layout_can_hold_of_the_demo_comes_back(tmp_path: Path) -> None:
+    load_files([DEMO], tmp_path / "demo.db")
+    config = export_config(rows_of(tmp_path / "demo.db"), layout="newer")
+    (tmp_path / "reduced.json").write_text(json.dumps(reduced(config)))
+    load_files([tmp_path / "reduced.json"], tmp_path / "reduced.db")
+
+    back = taken_back(tmp_path / "reduced.db", "older")
+
+    assert len(answers(back)["teams"]) == 9
+    assert answers(back) == answers(tmp_path / "reduced.db")
+
+
+def reduced(config: dict[str, Any]) -> dict[str, Any]:
+    """A config without what only the newer layout can hold."""
+    governance = config["governance"]
+    columns = ("team_id", "customer_id", "virtual_key_id")
+    seen: set[str] = set()
+    for budget in list(governance["budgets"]):
+        owner = next(str(budget[column]) for column in columns if column in budget)
+        if owner in seen:
+            governance["budgets"].remove(budget)
+        seen.add(owner)
+    for virtual_key in governance["virtual_keys"]:
+        for name in ("created_by_user_id", "expires_at", "calendar_aligned"):
+            virtual_key.pop(name, None)
+        for part in virtual_key["provider_configs"]:
+            del part["blacklisted_models"], part["budgets"][1:]
+    for client in config["mcp"]["client_configs"]:
+        for name in ("tls_config", "disabled", "allow_on_all_virtual_keys"):
+            client.pop(name, None)
+        client.pop("per_user_header_keys")
+    return config
+
+
+def test_a_real_gateways_database_comes_back(tmp_path: Path, into: str) -> None:
+    if not CAPTURES:
+        pytest.skip("GATEWAY_CAPTURES names no captures of a real gateway")
+    shutil.copy(Path(CAPTURES) / "config.db", tmp_path)
+
+    back = taken_back(tmp_path / "config.db", into)
+
+    assert answers(back) == answers(tmp_path / "config.db")
+
+
+def test_an_export_of_what_came_back_is_the_same(filled: Gateway, into: Any) -> None:
+    with_providers(filled)
+    back = taken_back(filled.path, into)
+
+    again = taken_back(back, into)
+
+    exports = [
+        export_config(rows_of(path), layout=into, with_secrets=True)
+        for path in (back, again)
+    ]
+    assert exports[0] == exports[1]
+
+
+def test_an_empty_database_comes_back(gateway: Gateway, into: str) -> None:
+    back = taken_back(gateway.path, into)
+
+    assert answers(back) == answers(gateway.path)
+
+
+# Every field
+
+HASH = "ab" * 32
+FIELDS: list[tuple[Any, str, Any]] = [
+    *((models.Customer, "name", text) for text in ("Ω & <b>", 'say "hi"\n')),
+    (models.Customer, "rate_limit_id", "s"),
+    (models.Customer, "rate_limit_id", None),
+    (models.Team, "name", "ML 分析"),
+    (models.Team, "customer_id", "d"),
+    (models.Team, "customer_id", None),
+    (models.Team, "rate_limit_id", "s"),
+    (models.Team, "profile", '{"tier":"gold","n":9007199254740993}'),
+    (models.Team, "config", '{"alerts":{"at":[0.5,0.9]}}'),
+    (models.Team, "claims", '{"groups":["eng",null]}'),
+    (models.VirtualKey, "name", "schlüssel"),
+    (models.VirtualKey, "description", "für Analyse 🔑"),
+    (models.VirtualKey, "is_active", 0),
+    (models.VirtualKey, "is_active", None),
+    (models.VirtualKey, "team_id", None),
+    (models.VirtualKey, "rate_limit_id", "s"),
+    (models.VirtualKey, "created_by_user_id", "user"),
+    (models.VirtualKey, "expires_at", T3),
+    (models.Budget, "max_limit", 0.001),
+    (models.Budget, "max_limit", 1000.0),
+    (models.Budget, "reset_duration", "1h30m"),
+    (models.Budget, "last_reset", T3),
+    (models.Budget, "last_reset", None),
+    (models.Budget, "current_usage", 39.458683),
+    (models.Budget, "current_usage", None),
+    (models.Budget, "calendar_aligned", 1),
+    (models.Budget, "model_config_id", "m"),
+    *(
+        (models.RateLimit, f"{half}_{name}", value)
+        for half in ("token", "request")
+        for name, value in (
+            *(("max_limit", 2**53 + 1), ("reset_duration", "1M")),
+            *(("current_usage", 2**53 + 1), ("last_reset", T3), ("last_reset", None)),
+        )
+    ),
+    (models.ProviderConfig, "weight", 0.25),
+    (models.ProviderConfig, "weight", None),
+    (models.ProviderConfig, "allowed_models", '["gpt-4o","o3"]'),
+    (models.ProviderConfig, "blacklisted_models", '["o3"]'),
+    (models.ProviderConfig, "rate_limit_id", "s"),
+    (models.McpConfig, "tools_to_execute", '["search"]'),
+    (models.ProviderKey, "name", "main"),
+    (models.ProviderKey, "key_id", "11111111-0000-4000-8000-000000000001"),
+    (models.ProviderKey, "value", "env.MAIN"),
+    (models.ProviderKey, "models_json", '["gpt-4o","o3"]'),
+    (models.ProviderKey, "weight", 0.25),
+    (models.ProviderKey, "weight", None),
+    (models.ProviderKey, "enabled", 0),
+    (models.ProviderKey, "enabled", None),
+    (models.ProviderKey, "use_for_batch_api", 1),
+    *(
+        (models.ProviderKey, column.name, f"env.{column.name}")
+        for column in models.columns(models.ProviderKey)
+        if column.name.startswith(("azure_", "vertex_", "bedrock_"))
+    ),
+    (models.McpClient, "client_id", "uuid"),
+    (models.McpClient, "name", "weather"),
+    (models.McpClient, "is_code_mode_client", 1),
+    (models.McpClient, "connection_type", "sse"),
+    (models.McpClient, "connection_string", "env.URL"),
+    (models.McpClient, "connection_string", "https://***@h/mcp?key=***"),
+    (models.McpClient, "stdio_config_json", '{"command":"run","cwd":"/"}'),
+    (models.McpClient, "stdio_config_json", "{}"),
+    (models.McpClient, "tls_config_json", '{"insecure_skip_verify":true}'),
+    (models.McpClient, "tls_config_json", "{}"),
+    (models.McpClient, "oauth_config_id", "oauth"),
+    (models.McpClient, "headers_json", '{"X-Env":"env.MCP"}'),
+    (models.McpClient, "tools_to_execute_json", '["search"]'),
+    (models.McpClient, "tools_to_auto_execute_json", '["search"]'),
+    (models.McpClient, "tool_pricing_json", '{"search":0.01}'),
+    (models.McpClient, "allow_on_all_virtual_keys", 1),
+    (models.McpClient, "per_user_header_keys_json", '["X-User"]'),
+    (models.McpClient, "disabled", 1),
+]
+FIELDS += [
+    (model, column.name, value)
+    for model in (*MODELS[:5], models.ProviderKey, models.McpClient)
+    for column in models.columns(model)
+    for value in (T3, None)
+    if column.name in ("created_at", "updated_at")
+]
+FIELDS += [(m, "config_hash", HASH) for m in (*MODELS[:5], models.ProviderKey)]
+
+
+def known(model: Any, column: str, layout: Any) -> bool:
+    return column in {each.name for each in models.columns(model, layout)}
+
+
+def stored(path: Path, model: Any, column: str) -> list[Any]:
+    """A column as it reads, where anything is stored."""
+    read = readers(model).get(column, str)
+    values = [getattr(row, column) for row in rows_of(path)[model]]
+    return [value if value is None else read(value) for value in values]
+
+
+@pytest.mark.parametrize(
+    ("model", "column", "value", "source", "into"),
+    [
+        (*field, source, into)
+        for field in FIELDS
+        for source in ("older", "newer")
+        for into in ("older", "newer")
+        if known(*field[:2], source)
+        and (known(*field[:2], into) or field[1] == "calendar_aligned")
+    ],
+)
+def test_every_field_comes_back(
+    tmp_path: Path, model: Any, column: str, value: Any, source: Any, into: str
+) -> None:
+    gateway = Gateway(tmp_path / "config.db", source)
+    complete(gateway)
+    gateway.execute(f"UPDATE {model._meta.table_name} SET {column} = ?", value)
+
+    back = taken_back(gateway.path, into)
+
+    assert answers(back) == answers(gateway.path)
+    if value is not None and column != "calendar_aligned":
+        assert stored(back, model, column) == stored(gateway.path, model, column)
+
+
+@pytest.mark.parametrize("source", ["older", "newer"])
+def test_the_layout_of_the_file_changes_no_answer(tmp_path: Path, source: Any) -> None:
+    gateway = Gateway(tmp_path / "config.db", source)
+    complete(gateway)
+
+    both = [answers(taken_back(gateway.path, layout)) for layout in ("older", "newer")]
+
+    assert both[0] == both[1]
+
+
+def out_of_order(gateway: Gateway) -> None:
+    """Numbers with gaps, in another order than everything else."""
+    gateway.add(models.Provider, id=7, name="openai")
+    gateway.add(models.Provider, id=5, name="azure")
+    gateway.provider_key(31, provider_id=7)
+    gateway.provider_key(30, "azure", provider_id=5)
+    gateway.provider_key(29, provider_id=7)
+    gateway.mcp_client(12)
+    gateway.mcp_client(11)
+    gateway.team("t")
+    gateway.virtual_key("v", team_id="t", created_at=T1)
+    gateway.virtual_key("w", team_id="t", created_at=T2)
+    gateway.provider_config(42, "v", (31, 29))
+    gateway.provider_config(41, "w", (30,), provider="azure")
+    gateway.mcp_config(52, "v", 12)
+    gateway.mcp_config(51, "w", 11)
+    gateway.budget("b", "provider_config_id", 42)
+
+
+def test_numbers_come_back(tmp_path: Path, layout: Any, into: str) -> None:
+    gateway = Gateway(tmp_path / "config.db", layout)
+    out_of_order(gateway)
+
+    back = taken_back(gateway.path, into)
+
+    assert answers(back) == answers(gateway.path)
+
+
+def test_a_budget_named_before_an_earlier_one_comes_back(tmp_path: Path) -> None:
+    own = Gateway(tmp_path / "own.db", "own")
+    own.team("t", budget_id="b-2")
+    for name, created_at in (("b-1", T1), ("b-2", T2)):
+        own.budget(name, created_at=created_at)
+    own.execute("UPDATE governance_budgets SET team_id = 't'")
+
+    back = taken_back(own.path, "newer")
+
+    assert answers(back)["teams"][0]["budget"]["id"] == "b-2"
+    assert answers(back) == answers(own.path)
+
+
+# Alignment
+
+
+def aligned_in_the_older_way(gateway: Gateway) -> None:
+    gateway.execute("UPDATE governance_budgets SET calendar_aligned = 1")
+
+
+def aligned_at_a_provider_config(gateway: Gateway) -> None:
+    gateway.execute(
+        "UPDATE governance_budgets SET calendar_aligned = 1 WHERE id = 'b-1'"
+    )
+
+
+def aligned_in_the_newer_way(gateway: Gateway) -> None:
+    for table in ("customers", "teams", "virtual_keys"):
+        gateway.execute(f"UPDATE governance_{table} SET calendar_aligned = 1")
+    gateway.execute("DELETE FROM governance_customers WHERE id = 'd'")
+
+
+@pytest.mark.parametrize(
+    ("source", "change"),
+    [
+        ("older", aligned_in_the_older_way),
+        ("older", aligned_at_a_provider_config),
+        ("newer", aligned_in_the_newer_way),
+    ],
+)
+def test_alignment_comes_back(
+    tmp_path: Path, source: Any, change: Change, into: str
+) -> None:
+    gateway = Gateway(tmp_path / "config.db", source)
+    complete(gateway)
+    change(gateway)
+
+    back = taken_back(gateway.path, into)
+
+    assert '"calendar_aligned": true' in json.dumps(answers(back))
+    assert answers(back) == answers(gateway.path)
+
+
+def test_in_the_newer_layout_owners_are_aligned(older: Gateway) -> None:
+    complete(older)
+    aligned_in_the_older_way(older)
+
+    governance = config_of(older, "newer")["governance"]
+
+    assert governance["teams"][0]["calendar_aligned"] is True
+    assert "calendar_aligned" not in json.dumps(governance["budgets"])
+
+
+# What a layout cannot hold
+
+
+def another_budget(column: str, owner: Any) -> Change:
+    return lambda gateway: gateway.budget("b-x", column, owner)
+
+
+def updated(table: str, column: str, value: Any) -> Change:
+    return lambda gateway: gateway.execute(f"UPDATE {table} SET {column} = ?", value)
+
+
+KEYS = "governance_virtual_keys"
+CONFIGS = "governance_virtual_key_provider_configs"
+CLIENTS = "config_mcp_clients"
+AT_KEY, AT_CONFIG = 'virtual key "v"', 'virtual key "v", provider config 1'
+AT_CLIENT = 'MCP client "mcp-1"'
+APART = "calendar_aligned apart from its budgets"
+
+
+@pytest.mark.parametrize(
+    ("change", "place", "what"),
+    [
+        (another_budget("customer_id", "c"), 'customer "c"', "2 budgets"),
+        (another_budget("team_id", "t"), 'team "t"', "2 budgets"),
+        (another_budget("virtual_key_id", "v"), AT_KEY, "2 budgets"),
+        (another_budget("provider_config_id", 1), AT_CONFIG, "2 budgets"),
+        (updated(KEYS, "created_by_user_id", "u"), AT_KEY, "created_by_user_id"),
+        (updated(KEYS, "expires_at", T0), AT_KEY, "expires_at"),
+        (updated(CONFIGS, "blacklisted_models", '["m"]'), AT_CONFIG, None),
+        (updated(CLIENTS, "tls_config_json", "{}"), AT_CLIENT, "tls_config"),
+        (updated(CLIENTS, "allow_on_all_virtual_keys", 1), AT_CLIENT, None),
+        (updated(CLIENTS, "per_user_header_keys_json", '["X"]'), AT_CLIENT, None),
+        (updated(CLIENTS, "disabled", 1), AT_CLIENT, "disabled"),
+        (another_budget("model_config_id", "m"), 'budget "b-x"', "model_config_id"),
+        (another_budget("team_id", "gone"), 'budget "b-x"', "team_id"),
+        (
+            updated("governance_customers", "calendar_aligned", 1),
+            'customer "d"',
+            APART,
+        ),
+        (
+            updated("governance_virtual_key_provider_config_keys", "table_key_id", 9),
+            AT_CONFIG,
+            "allow_all_keys apart from the keys it names",
+        ),
+    ],
+)
+def test_what_the_older_layout_cannot_hold_is_refused_with_its_place(
+    gateway: Gateway, change: Change, place: str, what: str | None
+) -> None:
+    complete(gateway)
+    gateway.execute(f"UPDATE {CONFIGS} SET allow_all_keys = 0")
+    change(gateway)
+
+    (line,) = refused(gateway)
+
+    start, end = f"{place}: the older layout cannot hold ", "; --layout newer can"
+    assert line.startswith(start)
+    assert line.endswith(end)
+    if what is not None:
+        assert line == f"{start}{what}{end}"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        updated(KEYS, "created_by_user_id", ""),
+        updated(KEYS, "expires_at", "0001-01-01 00:00:00+00:00"),
+        updated(KEYS, "calendar_aligned", 0),
+        updated(CONFIGS, "blacklisted_models", "[]"),
+        updated(CONFIGS, "allow_all_keys", 0),
+        updated(CLIENTS, "tls_config_json", None),
+        updated(CLIENTS, "allow_on_all_virtual_keys", 0),
+        updated(CLIENTS, "per_user_header_keys_json", "[]"),
+        updated(CLIENTS, "disabled", 0),
+    ],
+)
+def test_what_holds_nothing_is_not_refused(gateway: Gateway, change: Change) -> None:
+    complete(gateway)
+    change(gateway)
+
+    back = taken_back(gateway.path, "older")
+
+    assert answers(back) == answers(gateway.path)
+
+
+def test_all_that_cannot_be_held_is_told_at_once(tmp_path: Path) -> None:
+    load_files([DEMO], tmp_path / "demo.db")
+
+    with pytest.raises(ExportError) as wrong:
+        export_config(rows_of(tmp_path / "demo.db"))
+
+    places = {line.split(" ")[0] for line in wrong.value.problems}
+    assert len(wrong.value.problems) > 20
+    assert places == {"team", "virtual", "MCP"}
+
+
+def test_a_budget_of_two_owners_is_refused_in_the_newer_layout(older: Gateway) -> None:
+    older.budget("b", "team_id", "t")
+    older.team("t", budget_id="b")
+    older.team("u", budget_id="b")
+
+    lines = refused(older, "newer")
+
+    assert lines == [
+        'budget "b": the newer layout cannot hold more than one owner;'
+        " --layout older can"
+    ]
+
+
+def test_the_older_layout_holds_a_budget_of_two_owners_once(older: Gateway) -> None:
+    older.budget("b")
+    older.team("t", budget_id="b")
+    older.team("u", budget_id="b")
+
+    governance = config_of(older, "older")["governance"]
+
+    assert [budget["id"] for budget in governance["budgets"]] == ["b"]
+    assert [team["budget_id"] for team in governance["teams"]] == ["b", "b"]
+
+
+def test_a_budget_of_nobody_comes_back(older: Gateway, into: str) -> None:
+    older.budget("b", max_limit=7.5)
+
+    back = taken_back(older.path, into)
+
+    assert stored(back, models.Budget, "max_limit") == [7.5]
+
+
+# What gateways read
+
+
+def test_the_older_layout_is_that_of_older_gateways(older: Gateway) -> None:
+    complete(older)
+
+    governance = config_of(older, "older")["governance"]
+
+    (virtual_key,) = governance["virtual_keys"]
+    (config,) = virtual_key["provider_configs"]
+    assert governance["customers"][0]["budget_id"] == "b-c"
+    assert governance["teams"][0]["budget_id"] == "b-t"
+    assert virtual_key["budget_id"] == "b-v"
+    assert (config["budget_id"], config["allowed_keys"]) == ("b-1", ["key-1"])
+    assert {b["id"]: b["calendar_aligned"] for b in governance["budgets"]} == (
+        dict.fromkeys(("b-c", "b-t", "b-v", "b-1"), False)
+    )
+    newer = {"key_ids", "allow_all_keys", "blacklisted_models", "budgets", "team_id"}
+    assert newer.isdisjoint({*config, *governance["budgets"][1]})
+
+
+def test_the_newer_layout_is_that_of_newer_gateways(older: Gateway) -> None:
+    complete(older)
+
+    governance = config_of(older, "newer")["governance"]
+
+    (virtual_key,) = governance["virtual_keys"]
+    (config,) = virtual_key["provider_configs"]
+    by_id = {budget["id"]: budget for budget in governance["budgets"]}
+    assert sorted(by_id) == ["b-c", "b-t", "b-v"]
+    assert by_id["b-c"]["customer_id"] == "c"
+    assert by_id["b-t"]["team_id"] == "t"
+    assert by_id["b-v"]["virtual_key_id"] == "v"
+    assert [budget["id"] for budget in config["budgets"]] == ["b-1"]
+    assert (config["key_ids"], config["allow_all_keys"]) == (["uuid-1"], False)
+    assert virtual_key["calendar_aligned"] is False
+    assert "budget_id" not in json.dumps(governance)
+
+
+def test_in_the_newer_layout_a_star_allows_all_keys(older: Gateway) -> None:
+    older.virtual_key("v")
+    older.provider_config(1, "v")
+
+    (virtual_key,) = config_of(older, "newer")["governance"]["virtual_keys"]
+
+    assert virtual_key["provider_configs"][0]["key_ids"] == ["*"]
+
+
+def test_no_id_is_a_number(gateway: Gateway, into: str) -> None:
+    # Gateways take a number there as a row of theirs, or refuse the whole file.
+    complete(gateway)
+    gateway.execute(f"UPDATE {CONFIGS} SET allow_all_keys = 0")
+
+    text = json.dumps(config_of(gateway, into))
+
+    assert '"number": 1' in text
+    assert all(isinstance(each, str) for each in named_ids(json.loads(text)))
+
+
+def named_ids(value: Any) -> list[Any]:
+    if isinstance(value, list):
+        return [each for member in value for each in named_ids(member)]
+    if not isinstance(value, dict):
+        return []
+    inner = [each for member in value.values() for each in named_ids(member)]
+    return [*inner, *(value[name] for name in value if name.endswith("id"))]
+
+
+def test_times_are_rfc_3339(filled: Gateway) -> None:
+    config = config_of(filled)
+
+    created = {team["id"]: team["created_at"] for team in config["governance"]["teams"]}
+
+    assert created["acme-dev"] == "2026-04-01T10:00:00.000000001Z"
+    assert created["lone"] == "2026-04-02T09:30:00.175193779Z"
+
+
+def test_providers_without_keys_and_keys_without_a_name_of_theirs(
+    older: Gateway,
+) -> None:
+    older.add(models.Provider, id=1, name="openai")
+    older.add(models.Provider, id=2, name="azure")
+    older.provider_key(1, provider=None, provider_id=1)
+
+    providers = config_of(older)["providers"]
+
+    assert [key["name"] for key in providers["openai"]["keys"]] == ["key-1"]
+    assert providers["azure"]["keys"] == []
+
+
+# Broken rows
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        ("governance_teams", "profile"),
+        ("governance_teams", "created_at"),
+        (KEYS, "is_active"),
+        (CONFIGS, "weight"),
+        (CONFIGS, "allowed_models"),
+        (CLIENTS, "headers_json"),
+        (CLIENTS, "tool_pricing_json"),
+    ],
+)
+def test_what_cannot_be_read_comes_back_as_it_is_answered(
+    gateway: Gateway, table: str, column: str
+) -> None:
+    complete(gateway)
+    gateway.execute(f"UPDATE {table} SET {column} = 'broken'")
+
+    back = taken_back(gateway.path, "newer")
+
+    assert answers(back) == answers(gateway.path)
+
+
+def test_an_expiry_that_cannot_be_read_stays_passed(gateway: Gateway) -> None:
+    gateway.virtual_key("v", expires_at="soon")
+
+    (virtual_key,) = config_of(gateway)["governance"]["virtual_keys"]
+
+    assert virtual_key["expires_at"] == "1970-01-01T00:00:00Z"
+
+
+# Secrets
+
+
+def secretive(gateway: Gateway) -> None:
+    """Secrets wherever there may be one; the virtual key's is another word."""
+    names = [c.name for c in models.columns(models.ProviderKey)]
+    secrets = [n for n in names if n.startswith(("azure_", "vertex_", "bedrock_"))]
+    gateway.provider_key(1, value="SECRET-0", **dict.fromkeys(secrets, "SECRET-1"))
+    gateway.mcp_client(
+        1,
+        connection_string="https://u:SECRET-2@h/mcp?key=SECRET-3",
+        headers_json={"A": "Bearer SECRET-4", "B": {"value": "SECRET-5"}},
+    )
+    gateway.team("t")
+    gateway.virtual_key("v", team_id="t", value="sk-bf-HIDDEN")
+    gateway.provider_config(1, "v", (1,))
+    gateway.mcp_config(1, "v", 1)
+
+
+@pytest.mark.parametrize("with_secrets", [False, True])
+def test_no_providers_secret_is_ever_told(
+    older: Gateway, into: str, with_secrets: bool
+) -> None:
+    secretive(older)
+
+    text = json.dumps(config_of(older, into, with_secrets=with_secrets))
+
+    assert "SECRET" not in text
+    assert "https://***@h/mcp?key=***" in text
+    assert text.count("(not kept)") == 16
+
+
+def test_that_there_is_a_secret_comes_back(older: Gateway, into: str) -> None:
+    secretive(older)
+    older.add(models.Provider, id=1, name="openai")
+
+    back = taken_back(older.path, into)
+
+    assert '"azure_endpoint": {"value": "", "env_var": "",' in json.dumps(answers(back))
+    assert answers(back) == answers(older.path)
+
+
+def test_virtual_keys_values_are_only_told_when_asked_for(
+    older: Gateway, into: str
+) -> None:
+    secretive(older)
+
+    without = json.dumps(config_of(older, into))
+    asked = json.dumps(config_of(older, into, with_secrets=True))
+
+    assert "HIDDEN" not in without
+    assert '"value": "sk-bf-HIDDEN"' in asked
+    assert "value_hash" not in without + asked
+
+
+def test_what_is_encrypted_is_told_to_nobody(older: Gateway, into: str) -> None:
+    secretive(older)
+    for table, column in (
+        (KEYS, "value"),
+        ("config_keys", "value"),
+        (CLIENTS, "connection_string"),
+        (CLIENTS, "headers_json"),
+    ):
+        older.execute(
+            f"UPDATE {table} SET {column} = 'Q0lQSEVS', encryption_status = 'encrypted'"
+        )
+
+    text = json.dumps(config_of(older, into, with_secrets=True))
+
+    assert "Q0lQSEVS" not in text
+    assert "encrypt" not in text
+
+
+# Files
+
+
+def test_a_file_is_indented_and_ends_with_a_line_break(tmp_path: Path) -> None:
+    write_config({"governance": {"teams": []}}, tmp_path / "config.json")
+
+    text = (tmp_path / "config.json").read_text()
+
+    assert text == '{\n  "governance": {\n    "teams": []\n  }\n}\n'
+
+
+def test_texts_in_other_scripts_stay_as_they_are(tmp_path: Path) -> None:
+    write_config({"name": "分析"}, tmp_path / "config.json")
+
+    assert "分析" in (tmp_path / "config.json").read_text(encoding="utf-8")
+
+
+def test_a_file_with_secrets_may_only_be_read_by_its_owner(tmp_path: Path) -> None:
+    (tmp_path / "config.json").touch(0o666)
+
+    write_config({}, tmp_path / "config.json", with_secrets=True)
+
+    assert (tmp_path / "config.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_standard_output_takes_a_config(capsysbinary: Any) -> None:
+    write_config({"name": "分析"}, "-")
+
+    assert json.loads(capsysbinary.readouterr().out) == {"name": "分析"}
+
+
+def test_a_link_to_a_file_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "link.json").symlink_to(tmp_path / "config.json")
+
+    write_config({}, tmp_path / "link.json")
+
+    assert (tmp_path / "link.json").is_symlink()
+    assert (tmp_path / "config.json").read_text() == "{}\n"
+
+
+def test_a_file_stays_as_it_was_when_writing_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.json").write_text("as it was")
+    monkeypatch.setattr("exporting.Path.replace", _no_space)
+
+    with pytest.raises(ExportError) as failed:
+        write_config({}, tmp_path / "config.json")
+
+    assert failed.value.problems == [
+        f"{tmp_path}/config.json cannot be written: No space left on device"
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+    assert (tmp_path / "config.json").read_text() == "as it was"
+
+
+def _no_space(*args: Any) -> None:
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("folder", "Is a directory"),
+        ("none/config.json", "No such file or directory"),
+        ("file/config.json", "Not a directory"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_named(
+    tmp_path: Path, name: str, words: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+
+    with pytest.raises(ExportError) as failed:
+        write_config({}, tmp_path / name)
+
+    assert failed.value.problems == [f"{tmp_path}/{name} cannot be written: {words}"]
