@@ -1,6 +1,8 @@
 """Our rows as a gateway's `config.json`, which gateways and `flask load` take.
 
-A stored value goes out as it reads; one that is unset or cannot be read stays out.
+In the older layout, what only newer gateways know stands beside the rest: older ones
+pass over what they do not know, and nothing is lost on the way back. A stored value goes
+out as it reads; one that is unset or cannot be read stays out.
 """
 
 import os
@@ -15,12 +17,11 @@ import orjson
 
 import values
 from api_keys import is_expired
-from checking import ENCRYPTED, OWNERS, UNSET, Read, noun, quoted, readers
+from checking import ENCRYPTED, OWNERS, UNSET, Read, quoted, readers
 from database import Rows
 from file_schemas import NOT_KEPT, kept_secret
 from index import Index, by_age
 from models import (
-    MODELS,
     Budget,
     McpClient,
     McpConfig,
@@ -41,16 +42,7 @@ Layout = Literal["older", "newer"]
 # of their own, and in a provider's key it is a text.
 NUMBER = "number"
 LONG_PAST = "1970-01-01T00:00:00Z"
-# What only newer gateways know, besides what older ones say in another way.
-NEWER_ONLY = tuple(
-    column.name.removesuffix("_json")
-    for model in MODELS
-    for column in model._meta.sorted_fields
-    if column.layouts == {"newer"}
-    and column.name not in (*OWNERS, "calendar_aligned", "allow_all_keys")
-)
 HIDDEN = ("value_hash", "encryption_status")
-NOTHING: tuple[Any, ...] = (None, False, [])
 BY_NUMBER = attrgetter("id")
 IS_ALIGNED = itemgetter("calendar_aligned")
 
@@ -128,8 +120,7 @@ class _Export:
         }
         for row in by_age(index.rows[Budget]):
             if row.id not in self.owned:
-                place = f"budget {quoted(row.id)}"
-                self.budgets[row.id] = self._fit(place, _told(Budget, row), *OWNERS)
+                self.budgets[row.id] = _told(Budget, row)
         clients = sorted(index.rows[McpClient], key=BY_NUMBER)
         return {
             "providers": self._providers(),
@@ -140,43 +131,46 @@ class _Export:
     def _owner(self, column: str, row: Row) -> Json:
         """A customer, team or virtual key; `column` is how its budgets name it."""
         model = OWNERS[column]
-        owner, place = _told(model, row), f"{noun(model)} {quoted(row.id)}"
+        owner = _told(model, row)
         budgets = self._budgets(column, row)
         # Where only its budgets know, as at older gateways, it has it of them.
         of_them = any(budget.get("calendar_aligned") for budget in budgets)
         aligned = owner.setdefault("calendar_aligned", of_them)
-        self._link(place, owner, budgets, aligned)
+        self._link(owner, budgets, aligned)
         if not self.older:
             self.budgets |= {each["id"]: {**each, column: row.id} for each in budgets}
-        elif owner.pop("calendar_aligned") != any(map(IS_ALIGNED, budgets)):
-            self._refuse(place, "calendar_aligned apart from its budgets")
+        elif aligned == any(map(IS_ALIGNED, budgets)):
+            del owner["calendar_aligned"]
         if model is VirtualKey:
-            self._complete(place, owner, row, aligned)
-        return self._fit(place, owner)
+            self._complete(owner, row, aligned)
+        return owner
 
     def _budgets(self, column: str, row: Row) -> list[Json]:
         """An owner's budgets, which say nothing of their owner yet."""
         budgets = []
         for budget in self.index.budgets(column, row):
-            told = self._fit(f"budget {quoted(budget.id)}", _told(Budget, budget))
+            told = _told(Budget, budget)
             budgets.append({n: each for n, each in told.items() if n not in OWNERS})
         return budgets
 
-    def _link(
-        self, place: str, owner: Json, budgets: list[Json], aligned: bool
-    ) -> None:
+    def _link(self, owner: Json, budgets: list[Json], aligned: bool) -> None:
         """Say of an owner and its budgets what they say of each other in the layout."""
         ids = [budget["id"] for budget in budgets]
         if self.older:
-            if len(ids) > 1:
-                self._refuse(place, f"{len(ids)} budgets")
             for budget in budgets:
                 budget.setdefault("calendar_aligned", aligned)
-                owner["budget_id"] = budget["id"]
-                self.budgets[budget["id"]] = budget
+            if owner.get("budget_id") not in ids and ids:
+                owner["budget_id"] = ids[0]
+            first = [each for each in budgets if each["id"] == owner.get("budget_id")]
+            self.budgets |= {budget["id"]: budget for budget in first}
+            if more := [budget for budget in budgets if budget not in first]:
+                owner["budgets"] = more
         else:
             for shared in self.owned.intersection(ids):
-                self._refuse(f"budget {quoted(shared)}", "more than one owner")
+                self.problems.append(
+                    f"budget {quoted(shared)}: the newer layout cannot hold more than"
+                    " one owner; --layout older can"
+                )
             for budget in budgets:
                 if budget.get("calendar_aligned") == aligned:
                     del budget["calendar_aligned"]
@@ -184,7 +178,7 @@ class _Export:
                 del owner["budget_id"]
         self.owned.update(ids)
 
-    def _complete(self, place: str, key: Json, row: Row, aligned: bool) -> None:
+    def _complete(self, key: Json, row: Row, aligned: bool) -> None:
         """Say of a virtual key what is not said of other owners."""
         if not self.with_secrets or row.encryption_status == ENCRYPTED:
             key.pop("value", None)
@@ -192,30 +186,30 @@ class _Export:
             del key["expires_at"]
             if is_expired(row, datetime.now(UTC)):  # since it cannot be read
                 key["expires_at"] = LONG_PAST
-        configs = enumerate(self.index.provider_configs_of.get(row.id, ()), 1)
+        configs = self.index.provider_configs_of.get(row.id, ())
         key["provider_configs"] = [
-            self._provider_config(f"{place}, provider config {number}", each, aligned)
-            for number, each in configs
+            self._provider_config(each, aligned) for each in configs
         ]
         mcp_configs = self.index.mcp_configs_of.get(row.id, ())
         key["mcp_configs"] = [self._mcp_config(each) for each in mcp_configs]
 
-    def _provider_config(self, place: str, row: Row, aligned: bool) -> Json:
+    def _provider_config(self, row: Row, aligned: bool) -> Json:
         config = _told(ProviderConfig, row)
         del config["virtual_key_id"]
         budgets = self._budgets("provider_config_id", row)
-        self._link(place, config, budgets, aligned)
+        self._link(config, budgets, aligned)
         keys = self.index.provider_keys(row)
         all_allowed = config.setdefault("allow_all_keys", not keys)
         if not self.older:
             ids = [key.key_id or key.name for key in keys]
             config["key_ids"] = ["*"] if all_allowed and not keys else ids
             config["budgets"] = budgets
-        elif config.pop("allow_all_keys") != (not keys):
-            self._refuse(place, "allow_all_keys apart from the keys it names")
-        elif keys:
-            config["allowed_keys"] = [key.name for key in keys]
-        return self._fit(place, config)
+        else:
+            if all_allowed == (not keys):
+                del config["allow_all_keys"]
+            if keys:
+                config["allowed_keys"] = [key.name for key in keys]
+        return config
 
     def _mcp_config(self, row: Row) -> Json:
         config = _told(McpConfig, row)
@@ -233,7 +227,7 @@ class _Export:
         address = client.pop("connection_string", "")
         if address and row.encryption_status != ENCRYPTED:
             client["connection_string"] = values.mask_url(address)
-        return self._fit(f"MCP client {quoted(row.name)}", client)
+        return client
 
     def _providers(self) -> Json:
         providers: Json = {
@@ -246,19 +240,6 @@ class _Export:
             provider = providers.setdefault(name, {"keys": []})
             provider["keys"].append(_provider_key(row))
         return providers
-
-    def _fit(self, place: str, part: Json, *more: str) -> Json:
-        """The part without what the older layout does not have, if it is that."""
-        for name in (*NEWER_ONLY, *more) if self.older else ():
-            if part.pop(name, None) not in NOTHING:
-                self._refuse(place, name)
-        return part
-
-    def _refuse(self, place: str, what: str) -> None:
-        this, other = ("older", "newer") if self.older else ("newer", "older")
-        self.problems.append(
-            f"{place}: the {this} layout cannot hold {what}; --layout {other} can"
-        )
 
 
 def _provider_key(row: Row) -> Json:

@@ -435,7 +435,7 @@ def second_team(gateway: Gateway) -> None:
 
 def second_lone_team(gateway: Gateway) -> None:
     gateway.team("u", None, name="Lone")
-    gateway.team("w", None, name="Lone")
+    gateway.team("w", "", name="Lone")
 
 
 def second_customer(gateway: Gateway) -> None:
