@@ -1,8 +1,8 @@
 """Our rows as a gateway's `config.json`, which gateways and `flask load` take.
 
 In the older layout, what only newer gateways know stands beside the rest: older ones
-pass over what they do not know, and nothing is lost on the way back. A stored value goes
-out as it reads; one that is unset or cannot be read stays out.
+pass over what they do not know, and nothing is lost on the way back. A stored value
+goes out as it reads; one that is unset or cannot be read stays out.
 """
 
 import os

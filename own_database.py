@@ -75,7 +75,9 @@ def _transaction(path: Path) -> Iterator[SqliteDatabase]:
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     # With a write-ahead log readers never wait, and a kill leaves nothing to roll back.
     database = SqliteDatabase(
-        str(path), timeout=BUSY_SECONDS, pragmas={"journal_mode": "wal"}
+        str(path),
+        timeout=BUSY_SECONDS,
+        pragmas={"journal_mode": "wal", "synchronous": "normal"},
     )
     try:
         with database.connection_context(), database.atomic("IMMEDIATE"):
