@@ -116,7 +116,7 @@ def generate(customers: int, teams: int, keys: int, seed: int, replace: bool) ->
 def export(file: Path, layout: Any, with_secrets: bool) -> None:
     """Write our database as a gateway's config.json; - is standard output."""
     from database import DatabaseUnavailable
-    from exporting import ExportError, export_config, write_config
+    from exporting import ExportError, export_config, passed_over, write_config
 
     try:
         rows = _rows(_database())
@@ -126,6 +126,8 @@ def export(file: Path, layout: Any, with_secrets: bool) -> None:
         _fail(str(problem))
     except ExportError as wrong:
         _fail_with(wrong.problems, "nothing was exported")
+    for line in passed_over(config) if layout == "older" else ():
+        click.echo(f"note: {line}", err=True)
     if str(file) != "-":
         click.echo(f"exported {_database()} to {file}")
 

@@ -70,6 +70,25 @@ def export_config(
     return config
 
 
+def passed_over(config: Json) -> list[str]:
+    """What restrictions of a config an older gateway does not know, a line each."""
+    lines = []
+    for key in config["governance"]["virtual_keys"]:
+        place = f"virtual key {quoted(key['id'])}"
+        if "expires_at" in key:
+            lines.append(f"{place}: older gateways let it live past its expires_at")
+        for part in key["provider_configs"]:
+            if part.get("blacklisted_models"):
+                lines.append(f"{place}: older gateways have no blacklisted_models")
+            if part.get("allow_all_keys") is False:
+                lines.append(f"{place}: older gateways then allow all keys")
+    for client in config["mcp"]["client_configs"]:
+        if client.get("disabled"):
+            place = f"MCP client {quoted(client['name'])}"
+            lines.append(f"{place}: older gateways have none disabled")
+    return list(dict.fromkeys(lines))
+
+
 def write_config(config: Json, path: Path | str, *, with_secrets: bool = False) -> None:
     """Write a config to a file, whole or not at all; "-" is standard output.
 

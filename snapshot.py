@@ -23,7 +23,7 @@ from view import Entity, View
 KEEP_BYTES = 4 * 2**20  # an answer up to this size is kept whole, a larger one streamed
 KEPT_BYTES = 16 * 2**20  # all kept answers of a snapshot together
 GZIP_LEVEL = 1  # a fifth of the size, in a third of the default level's time
-PIECE_BYTES = 256 * 2**10  # a streamed answer goes out in pieces of about this size
+PIECE_BYTES = 64 * 2**10  # a streamed answer goes out in pieces of about this size
 
 
 @dataclass(frozen=True)
@@ -186,15 +186,17 @@ def _page(rows: list[Row], query: Query) -> tuple[list[Row], dict[str, int]]:
 
 
 def _pieces(head: bytes, entities: list[Entity], tail: bytes) -> Iterator[bytes]:
+    """The answer in pieces: small parts joined, large ones as they are, not copied."""
     waiting, size = [head], 0
     for number, entity in enumerate(entities):
-        if number:
-            waiting.append(b",")
-        waiting += entity.parts
-        size += entity.size
-        if size > PIECE_BYTES:
-            yield b"".join(waiting)
-            waiting, size = [], 0
+        for part in (b",", *entity.parts) if number else entity.parts:
+            waiting.append(part)
+            size += len(part)
+            if size >= PIECE_BYTES:
+                if len(waiting) > 1:
+                    yield b"".join(waiting[:-1])
+                yield part
+                waiting, size = [], 0
     yield b"".join([*waiting, tail])
 
 

@@ -13,7 +13,7 @@ from gateway import T0, T1, T2, T3, Gateway
 import models
 from checking import readers
 from database import Reader, Rows
-from exporting import ExportError, export_config, write_config
+from exporting import ExportError, export_config, passed_over, write_config
 from loading import load_files
 from models import MODELS, REQUIRED
 from schemas import Query
@@ -754,3 +754,14 @@ def test_a_place_that_cannot_be_written_is_named(
         write_config({}, tmp_path / name)
 
     assert failed.value.problems == [f"{tmp_path}/{name} cannot be written: {words}"]
+
+
+def test_what_older_gateways_pass_over_is_told(tmp_path: Path) -> None:
+    load_files([DEMO], tmp_path / "demo.db")
+
+    lines = passed_over(export_config(rows_of(tmp_path / "demo.db")))
+
+    assert 'virtual key "key-fernhill-audit": older gateways let it live past' in str(
+        lines
+    )
+    assert 'MCP client "archive": older gateways have none disabled' in lines
