@@ -106,6 +106,8 @@ def create_api_key(path: Path, name: str, lifetime: timedelta | None = None) -> 
 
     Raises ApiKeyError where a key of that name is in use.
     """
+    if not name.strip():
+        raise ApiKeyError("the name of an API key must not be empty")
     token = PREFIX + "".join(secrets.choice(_ALPHABET) for _ in range(RANDOM_LENGTH))
     now = datetime.now(UTC)
     with _writing(path):

@@ -30,6 +30,7 @@ from file_schemas import (
     kept_secret,
 )
 from models import (
+    BUDGET_OWNERS,
     Budget,
     Customer,
     McpClient,
@@ -61,12 +62,6 @@ VOLATILE = (
     "request_last_reset",
     "request_current_usage",
 )
-OWNERS: dict[str, Model] = {
-    "team_id": Team,
-    "customer_id": Customer,
-    "virtual_key_id": VirtualKey,
-    "provider_config_id": ProviderConfig,
-}
 UNSET_TIME = "0001-01-01 00:00:00+00:00"
 # Gateways cut these down where they stand in others: no, 0 and empty then say nothing.
 OFTEN_CUT = (ProviderKey, McpClient)
@@ -130,11 +125,11 @@ class Harvest:
         for budget_id, owners in self.owners.items():
             shared = len(owners) > 1 and budget_id not in self.of_several
             if shared and (Budget, budget_id) in self.seen:
-                for name in OWNERS:
+                for name in BUDGET_OWNERS:
                     self.seen[Budget, budget_id].values.pop(name, None)
                 for name, owner in owners:
-                    if (OWNERS[name], owner) in self.seen:
-                        values = self.seen[OWNERS[name], owner].values
+                    if (BUDGET_OWNERS[name], owner) in self.seen:
+                        values = self.seen[BUDGET_OWNERS[name], owner].values
                         values.setdefault("budget_id", budget_id)
 
     def _each(self, noun: str, listed: Any, at: str, **owner: Any) -> None:
@@ -199,7 +194,7 @@ class Harvest:
         values = self._load(BudgetFileSchema, entity, at)
         if isinstance(number, int):
             values["provider_config_id"] = number
-        named = {name: values.pop(name) for name in OWNERS if name in values}
+        named = {name: values.pop(name) for name in BUDGET_OWNERS if name in values}
         if len(named) > 1:
             self.of_several.add(values.get("id"))
         owners = self.owners.setdefault(values.get("id"), set())

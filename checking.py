@@ -17,8 +17,9 @@ import file_schemas
 import schemas
 import values
 from database import Rows
-from index import BUDGET_OWNERS, Index
+from index import Index
 from models import (
+    BUDGET_OWNERS,
     MODELS,
     Budget,
     Customer,
@@ -47,7 +48,6 @@ REFERENCES: dict[str, Model] = {
     "provider_id": Provider,
     "mcp_client_id": McpClient,
 }
-OWNERS = {column: REFERENCES[column] for column in BUDGET_OWNERS}
 # The last column holds nothing twice where those before it are alike.
 UNIQUE: tuple[tuple[Any, ...], ...] = (
     (Customer, "name"),
@@ -250,14 +250,14 @@ def _usage(model: Model, row: Row, column: str, limit_column: str) -> Findings:
 def _owners(index: Index) -> Findings:
     """Budgets that belong to nobody, or to more than one."""
     naming: dict[Any, list[Owner]] = defaultdict(list)
-    for model in OWNERS.values():
+    for model in BUDGET_OWNERS.values():
         for row in index.rows[model]:
             if row.budget_id not in UNSET:
                 naming[row.budget_id].append((model, row.id))
     for row in index.rows[Budget]:
         named = [
             (model, getattr(row, column))
-            for column, model in OWNERS.items()
+            for column, model in BUDGET_OWNERS.items()
             if getattr(row, column) not in UNSET
         ]
         owners = list(dict.fromkeys(named + naming.get(row.id, [])))

@@ -20,7 +20,7 @@ from lifetimes import Lifetime
 from settings import SETTINGS, Settings
 
 DEMO_DATA = Path(__file__).parent / "data" / "demo.json"
-DEMO_KEY = "demo"
+DEMO_KEY = "flask-demo"  # a name that nobody else takes
 
 
 def register_commands(app: Flask) -> None:

@@ -17,11 +17,12 @@ import orjson
 
 import values
 from api_keys import is_expired
-from checking import ENCRYPTED, OWNERS, UNSET, Read, quoted, readers
+from checking import ENCRYPTED, UNSET, Read, quoted, readers
 from database import Rows
 from file_schemas import NOT_KEPT, kept_secret
 from index import Index, by_age
 from models import (
+    BUDGET_OWNERS,
     Budget,
     McpClient,
     McpConfig,
@@ -72,7 +73,7 @@ def export_config(
 
 def passed_over(config: Json) -> list[str]:
     """What restrictions of a config an older gateway does not know, a line each."""
-    lines = []
+    lines: list[str] = []
     for key in config["governance"]["virtual_keys"]:
         place = f"virtual key {quoted(key['id'])}"
         if "expires_at" in key:
@@ -84,15 +85,15 @@ def passed_over(config: Json) -> list[str]:
                 lines.append(f"{place}: older gateways then allow all keys")
     for client in config["mcp"]["client_configs"]:
         if client.get("disabled"):
-            place = f"MCP client {quoted(client['name'])}"
-            lines.append(f"{place}: older gateways have none disabled")
+            lines.append(
+                f"MCP client {quoted(client['name'])}: older ones disable none"
+            )
     return list(dict.fromkeys(lines))
 
 
 def write_config(config: Json, path: Path | str, *, with_secrets: bool = False) -> None:
-    """Write a config to a file, whole or not at all; "-" is standard output.
-
-    One with secrets only its owner may read. Raises ExportError.
+    """Write a config to a file, whole or not at all; "-" is standard output. One with
+    secrets only its owner may read. Raises ExportError.
     """
     text = orjson.dumps(config, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     try:
@@ -149,7 +150,7 @@ class _Export:
 
     def _owner(self, column: str, row: Row) -> Json:
         """A customer, team or virtual key; `column` is how its budgets name it."""
-        model = OWNERS[column]
+        model = BUDGET_OWNERS[column]
         owner = _told(model, row)
         budgets = self._budgets(column, row)
         # Where only its budgets know, as at older gateways, it has it of them.
@@ -169,7 +170,9 @@ class _Export:
         budgets = []
         for budget in self.index.budgets(column, row):
             told = _told(Budget, budget)
-            budgets.append({n: each for n, each in told.items() if n not in OWNERS})
+            budgets.append(
+                {n: each for n, each in told.items() if n not in BUDGET_OWNERS}
+            )
         return budgets
 
     def _link(self, owner: Json, budgets: list[Json], aligned: bool) -> None:

@@ -1,7 +1,7 @@
 """What a gateway's `config.json` may hold, as marshmallow schemas that load it.
 
 Fields that nobody asks us for are passed over; what is null counts as not given.
-References from one thing to another are loading.py's matter.
+References from one thing to another are merging.py's matter.
 """
 
 import math

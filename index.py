@@ -8,6 +8,7 @@ import peewee
 import values
 from database import Rows
 from models import (
+    BUDGET_OWNERS,
     Budget,
     Customer,
     McpClient,
@@ -24,9 +25,6 @@ from models import (
 
 ById = dict[Any, Row]
 Groups = dict[Any, list[Row]]
-
-# The columns by which a newer gateway's budget names its owner.
-BUDGET_OWNERS = ("team_id", "customer_id", "virtual_key_id", "provider_config_id")
 
 
 class Index:

@@ -92,14 +92,12 @@ class Keeper:
             if str(self._failure) != str(failure):
                 log.error("database unavailable: %s", failure)
             self._failure = failure
-            self._last_failure = {
-                "at": datetime.now(UTC).isoformat(timespec="seconds"),
-                "reason": f"the database {failure.reason}",
-            }
+            self._last_failure = _told(f"the database {failure.reason}")
         except Exception as failure:  # raised again for each who waits for it
             self._failure = failure
+            self._last_failure = _told("a snapshot could not be taken")
         else:
-            if self._failure is not None:
+            if isinstance(self._failure, DatabaseUnavailable):
                 log.info("database available again: %s", self._reader.path)
             self._failure = None
 
@@ -124,3 +122,7 @@ class Keeper:
                 log.exception("taking a snapshot failed")
             if self._stop.wait(self._seconds):
                 return
+
+
+def _told(reason: str) -> dict[str, str]:
+    return {"at": datetime.now(UTC).isoformat(timespec="seconds"), "reason": reason}

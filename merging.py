@@ -13,6 +13,7 @@ from typing import Any
 
 from draft import Draft, Item, Model
 from models import (
+    BUDGET_OWNERS,
     Budget,
     Customer,
     McpClient,
@@ -46,12 +47,6 @@ KEPT = {
 DEFAULTS: dict[Model, dict[str, Any]] = {
     VirtualKey: {"is_active": True},
     ProviderKey: {"enabled": True},
-}
-OWNERS: dict[str, Model] = {
-    "team_id": Team,
-    "customer_id": Customer,
-    "virtual_key_id": VirtualKey,
-    "provider_config_id": ProviderConfig,
 }
 NOUNS: dict[Model, str] = {
     Customer: "customer",
@@ -289,10 +284,10 @@ class Merge:
         """Turn the older link, an owner's budget_id, into the owner on the budget."""
         self._namers = Counter(
             item.values.get("budget_id")
-            for model in OWNERS.values()
+            for model in BUDGET_OWNERS.values()
             for item in self.draft.of(model)
         )
-        for column, model in OWNERS.items():
+        for column, model in BUDGET_OWNERS.items():
             for item in self.draft.of(model):
                 budget_id = item.values.get("budget_id")
                 if budget_id and item.key is not None:
@@ -304,11 +299,11 @@ class Merge:
             self._odd(item, "budget_id", f'no budget "{budget_id}"')
         if budget is None or (self.draft.record and self._namers[budget_id] > 1):
             return  # what a record shares stays shared, by its owners' budget_id
-        owner = next((name for name in OWNERS if budget[name] is not None), None)
+        owner = next((name for name in BUDGET_OWNERS if budget[name] is not None), None)
         if owner is None:
             self.new[Budget][budget_id] = {**budget, column: item.key}
         elif (owner, budget[owner]) != (column, item.key) and not self.draft.record:
-            what = f'is of {NOUNS[OWNERS[owner]]} "{budget[owner]}" already'
+            what = f'is of {NOUNS[BUDGET_OWNERS[owner]]} "{budget[owner]}" already'
             self._wrong(item, "budget_id", f'budget "{budget_id}" {what}')
 
     def _check_references(self) -> None:
@@ -318,9 +313,9 @@ class Merge:
         for model in (Customer, Team, VirtualKey, ProviderConfig):
             self._check_reference(model, "rate_limit_id", RateLimit)
         for column in ("team_id", "customer_id", "virtual_key_id"):
-            self._check_reference(Budget, column, OWNERS[column])
+            self._check_reference(Budget, column, BUDGET_OWNERS[column])
         for item, row in self._rows(Budget):
-            if sum(row[column] is not None for column in OWNERS) > 1:
+            if sum(row[column] is not None for column in BUDGET_OWNERS) > 1:
                 what = "the budget belongs to more than one owner"
                 self._odd(item, "id", what)
 

@@ -272,6 +272,15 @@ MODELS: tuple[type[peewee.Model], ...] = (
 REQUIRED = (Customer, Team, VirtualKey, Budget, RateLimit)
 
 
+# The columns by which a newer gateway's budget names its owner.
+BUDGET_OWNERS: dict[str, type[peewee.Model]] = {
+    "team_id": Team,
+    "customer_id": Customer,
+    "virtual_key_id": VirtualKey,
+    "provider_config_id": ProviderConfig,
+}
+
+
 @cache
 def row_type(model: type[peewee.Model]) -> Any:
     """The named tuple for a model's rows, its fields in the model's order."""

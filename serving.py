@@ -6,6 +6,7 @@ import json
 import logging
 import multiprocessing
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -53,9 +54,10 @@ def serve(app: Flask, host: str, port: int, workers: int, ready: Ready) -> None:
     port = _free_port(host, port)
     server = make_server(host, port, workers)
     parent = os.getpid()
-    teller = threading.Thread(
-        target=_tell_ready, args=(host, port, ready), daemon=True, name="ready-teller"
-    )
+    # The teller's own questions would stand in the log before anybody asked.
+    unlogged = app.extensions["unlogged"] = secrets.token_hex(16)
+    asking = (host, port, unlogged, ready)
+    teller = threading.Thread(target=_tell_ready, args=asking, daemon=True)
     server.on_startup(teller.start)
 
     def load_app() -> Flask:
@@ -138,12 +140,12 @@ def _free_port(host: str, port: int) -> int:
         ) from None
 
 
-def _tell_ready(host: str, port: int, ready: Ready) -> None:
+def _tell_ready(host: str, port: int, request_id: str, ready: Ready) -> None:
     # Who listens everywhere is asked on the loopback address.
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     while True:
         try:
-            state = _ready_state(reachable, port)
+            state = _ready_state(reachable, port, request_id)
         except (OSError, http.client.HTTPException):
             state = None
         if state is not None:
@@ -154,10 +156,10 @@ def _tell_ready(host: str, port: int, ready: Ready) -> None:
     ready({"url": f"http://{shown}:{port}", "pid": os.getpid(), **counts})
 
 
-def _ready_state(host: str, port: int) -> dict[str, Any] | None:
+def _ready_state(host: str, port: int, request_id: str) -> dict[str, Any] | None:
     connection = http.client.HTTPConnection(host, port, timeout=5)
     try:
-        connection.request("GET", "/readyz")
+        connection.request("GET", "/readyz", headers={"X-Request-Id": request_id})
         response = connection.getresponse()
         body = response.read()
         return json.loads(body) if response.status == 200 else None

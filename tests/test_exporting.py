@@ -764,4 +764,4 @@ def test_what_older_gateways_pass_over_is_told(tmp_path: Path) -> None:
     assert 'virtual key "key-fernhill-audit": older gateways let it live past' in str(
         lines
     )
-    assert 'MCP client "archive": older gateways have none disabled' in lines
+    assert 'MCP client "archive": older ones disable none' in lines
