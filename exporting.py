@@ -5,7 +5,6 @@ pass over what they do not know, and nothing is lost on the way back. A stored v
 goes out as it reads; one that is unset or cannot be read stays out.
 """
 
-import os
 import sys
 from datetime import UTC, datetime
 from functools import cache
@@ -20,6 +19,7 @@ from api_keys import is_expired
 from checking import ENCRYPTED, UNSET, Read, quoted, readers
 from database import Rows
 from file_schemas import NOT_KEPT, kept_secret
+from files import replace_file
 from index import Index, by_age
 from models import (
     BUDGET_OWNERS,
@@ -101,20 +101,9 @@ def write_config(config: Json, path: Path | str, *, with_secrets: bool = False) 
             sys.stdout.buffer.write(text)
             sys.stdout.buffer.flush()
         else:
-            _replace(Path(path).resolve(), text, 0o600 if with_secrets else 0o666)
+            replace_file(Path(path), text, 0o600 if with_secrets else 0o666)
     except OSError as problem:
         raise ExportError([f"{path} cannot be written: {problem.strerror}"]) from None
-
-
-def _replace(path: Path, text: bytes, mode: int) -> None:
-    new = path.with_name(f"{path.name}.{os.getpid()}.new")
-    try:
-        descriptor = os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
-        with open(descriptor, "wb") as file:
-            file.write(text)
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)
 
 
 class _Export:

@@ -5,7 +5,6 @@ The algorithm belongs to the key, never to the token.
 
 import hashlib
 import logging
-import os
 import secrets
 import threading
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 from time import time
 from typing import Any
 
+from files import replace_file
 from settings import SettingError, Settings, strong_secret
 
 log = logging.getLogger("governance")
@@ -118,13 +118,9 @@ def make_secret_file(path: Path) -> bytes:
 
 
 def write_private(path: Path, text: bytes) -> None:
-    """Write a file that only its owner may read (mode 0600), over an old one."""
+    """Write a line to a file that only its owner may read (mode 0600)."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f"{path.name}.{os.getpid()}.new")
-    descriptor = os.open(new, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
-    with open(descriptor, "wb") as file:
-        file.write(text + b"\n")
-    new.rename(path)  # so that nobody reads half of it
+    replace_file(path, text + b"\n")
 
 
 def make_token(secret: bytes, role: str, subject: str, lifetime: float) -> str:
