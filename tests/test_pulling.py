@@ -478,8 +478,8 @@ def soon(seconds: float) -> str:
         ("0", 0.25, 0.75),
         ("3600", 30, 30),
         ("9" * 30, 30, 30),
-        (soon(3600), 30, 30),
-        (soon(-3600), 0.25, 0.75),
+        pytest.param(soon(3600), 30, 30, id="in an hour"),
+        pytest.param(soon(-3600), 0.25, 0.75, id="an hour ago"),
         ("tomorrow", 0.25, 0.75),
     ],
 )
