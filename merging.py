@@ -197,6 +197,9 @@ class Merge:
 
     def _put_provider_configs(self) -> None:
         free = self._take_out(ProviderConfig, "provider")
+        links: dict[int, list[Any]] = {}
+        for link in self.new[ProviderConfigKey]:
+            links.setdefault(link[0], []).append(link)
         for item in self.draft.of(ProviderConfig):
             named = item.values.get("virtual_key_id"), item.values.get("provider")
             numbers = free.get(named)
@@ -209,7 +212,8 @@ class Merge:
             self._put(ProviderConfig, item, number)
             references = item.refers["provider_keys"]
             if references is not None:
-                self._drop(ProviderConfigKey, "provider_config_id", {number})
+                for link in links.pop(number, ()):
+                    del self.new[ProviderConfigKey][link]
             for reference in references or ():
                 self._attach(item, reference)
             for place, budget in item.refers["budgets"]:
