@@ -307,9 +307,9 @@ class Harvest:
             "mcp_client_id": number,
             "tools_to_execute": json_text(entity.get("tools_to_execute") or []),
         } | owner
-        refers = {"mcp_client": client or entity.get("mcp_client_name") or number}
-        named = {"named_by": "mcp_client_id"}
-        return self._see(McpConfig, values["id"], values, at, **refers, **named)
+        name = client or entity.get("mcp_client_name") or number
+        refers = {"mcp_client": name, "named_by": "mcp_client_id"}
+        return self._see(McpConfig, values["id"], values, at, **refers)
 
     def _mcp_client(self, entity: dict[str, Any], at: str) -> Any:
         if isinstance(entity.get("config"), dict):

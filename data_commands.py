@@ -47,15 +47,14 @@ def pull(url: str, keep: bool, every: timedelta | None) -> None:
     import pulling
     from loading import load_documents
 
-    def load_pulled(documents: Any) -> str:
-        loaded = load_documents(documents, _database(), replace=not keep)
-        return _told(loaded)
+    def load_into(into: Path, documents: Any) -> Any:
+        return load_documents(documents, into, replace=not keep)
 
     try:
         credentials = pulling.Credentials.from_environment(os.environ)
         if every is None:
             documents = pulling.pull(url, credentials, _progress)
-            click.echo(_load(lambda into: _load_documents(documents, into, keep)))
+            click.echo(_load(lambda into: load_into(into, documents)))
             return
     except pulling.PullError as problem:
         _fail(str(problem))
@@ -63,13 +62,11 @@ def pull(url: str, keep: bool, every: timedelta | None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     seconds = every.total_seconds()
-    pulling.follow(url, credentials, seconds, load_pulled, _progress, stop)
 
+    def load_round(documents: Any) -> str:
+        return _told(load_into(_database(), documents))
 
-def _load_documents(documents: Any, into: Path, keep: bool) -> Any:
-    from loading import load_documents
-
-    return load_documents(documents, into, replace=not keep)
+    pulling.follow(url, credentials, seconds, load_round, _progress, stop)
 
 
 @click.command()
