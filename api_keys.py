@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import monotonic
 
 import peewee
 from peewee import SqliteDatabase
@@ -71,17 +72,26 @@ class ApiKeyReader:
     def __init__(self, path: Path) -> None:
         self._reader = Reader(path, (ApiKey,), (ApiKey,))
         self._lock = threading.Lock()
+        self._began = float("-inf")
+        self._failure: DatabaseUnavailable | None = None
         self._mark: Mark = ()
         self._by_hash: dict[str, Row] = {}
 
-    def find(self, token: str) -> Row | None:
+    def find(self, token: str, asked: float | None = None) -> Row | None:
         """The key with this text, expired and revoked ones too.
 
-        Raises DatabaseUnavailable where there is a file that cannot be read.
+        As the file is now, or was at a moment after `asked` (by time.monotonic). Raises
+        DatabaseUnavailable where there is a file that cannot be read.
         """
         wanted = _sha256(token)
+        asked = monotonic() if asked is None else asked
         with self._lock:
-            self._refresh()
+            if self._began < asked:  # one look answers all who asked before it
+                began = monotonic()
+                self._refresh()
+                self._began = began
+            if self._failure is not None:
+                raise DatabaseUnavailable(self._failure.path, self._failure.reason)
             return self._by_hash.get(wanted)
 
     def close(self) -> None:
@@ -95,10 +105,10 @@ class ApiKeyReader:
                 rows = self._reader.read()[ApiKey]
                 self._by_hash = {row.sha256: row for row in rows}
                 self._mark = mark
+            self._failure = None
         except DatabaseUnavailable as failure:
             self._mark, self._by_hash = (), {}
-            if failure.reason != IS_MISSING:
-                raise
+            self._failure = None if failure.reason == IS_MISSING else failure
 
 
 def create_api_key(path: Path, name: str, lifetime: timedelta | None = None) -> str:

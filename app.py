@@ -1,7 +1,7 @@
 """The governance lists as a Flask application: create_app() and the two list routes."""
 
 from collections.abc import Mapping
-from time import perf_counter
+from time import monotonic
 from typing import cast
 
 import orjson
@@ -13,7 +13,7 @@ from commands import register_commands
 from database import Reader
 from errors import register_error_handlers
 from keeper import Keeper
-from lists import CUSTOMERS, TEAMS, List, Lists, ShortCut, asked_of
+from lists import CUSTOMERS, TEAMS, List, Lists, ShortCut, asked_of, reply
 from models import MODELS, REQUIRED
 from settings import load_settings
 
@@ -79,8 +79,8 @@ def answer(of: List) -> Response:
     all_lists = cast(Lists, current_app.extensions["lists"])
     asked = asked_of(request.environ)
     g.caller = all_lists.identify(of, asked)
-    reply = all_lists.reply(of, asked, g.caller)
-    response = Response(reply.body, reply.status, reply.headers)
+    sent = reply(all_lists.find(of, asked, g.caller), asked)
+    response = Response(sent.body, sent.status, sent.headers)
     response.direct_passthrough = True  # bytes as they are, to the server
     if response.status_code == 304:
         response.headers.pop("Content-Type", None)
@@ -88,7 +88,7 @@ def answer(of: List) -> Response:
 
 
 def begin_request() -> None:
-    g.began = perf_counter()
+    g.began = monotonic()
     g.request_id = sane_request_id(request.environ)
 
 

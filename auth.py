@@ -15,7 +15,7 @@ from api_keys import PREFIX, RANDOM_LENGTH, ApiKeyReader, is_expired
 from errors import InvalidCredentials, MissingCredentials
 from models import Row
 from settings import Settings
-from snapshot import Scope, Snapshot
+from snapshot import EVERYTHING, Scope, Snapshot
 from tokens import InvalidToken, Verifier
 
 VIRTUAL_KEY_PREFIX = "sk-bf-"
@@ -59,10 +59,15 @@ class Authenticator:
         self._api_keys.close()
 
     def identify(
-        self, header: str | None, remote: str | None, taken: tuple[Kind, ...]
+        self,
+        header: str | None,
+        remote: str | None,
+        taken: tuple[Kind, ...],
+        asked: float | None = None,
     ) -> Caller:
         """The caller behind an Authorization header, on a route that takes these kinds.
 
+        As the API keys are now, or were at a moment after `asked` (by time.monotonic).
         Raises MissingCredentials, InvalidCredentials, DatabaseUnavailable (the API
         keys' file). A virtual key is only judged by `scope`, with a snapshot.
         """
@@ -75,14 +80,14 @@ class Authenticator:
             value_hash = hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
             return Caller(kind, value_hash=value_hash)
         if kind is Kind.MANAGEMENT_KEY:
-            _require_valid(self._api_keys.find(token))
+            _require_valid(self._api_keys.find(token, asked))
             return Caller(kind)
         return self._jwt_caller(token, taken)
 
     def scope(self, caller: Caller, snapshot: Snapshot) -> Scope:
         """What the caller sees of a snapshot; InvalidCredentials for a dead key."""
         if caller.kind in SEES_EVERYTHING:
-            return Scope(everything=True, masked=False)
+            return EVERYTHING
         if caller.kind is Kind.VIRTUAL_KEY:
             virtual_key = snapshot.virtual_key_by_hash(caller.value_hash)
         else:

@@ -34,9 +34,11 @@ class Keeper:
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def current(self) -> Snapshot:
-        """The snapshot of the database as it is now; raises DatabaseUnavailable."""
-        asked = monotonic()
+    def current(self, asked: float | None = None) -> Snapshot:
+        """The snapshot of the database as it is now, or was at a moment after `asked`
+        (by time.monotonic); raises DatabaseUnavailable.
+        """
+        asked = monotonic() if asked is None else asked
         with self._lock:
             # What another thread began after we asked answers us too: waiting threads
             # would otherwise look, or wait for a locked file, one after the other.

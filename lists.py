@@ -7,7 +7,8 @@ routing, request and response objects cost several times what the answer does.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from time import perf_counter
+from threading import Lock
+from time import monotonic
 from typing import Any, NamedTuple, cast
 from urllib.parse import parse_qsl
 
@@ -42,25 +43,42 @@ CUSTOMERS = List(
     (Kind.MANAGEMENT_KEY,),
     CustomersQuerySchema(),
 )
+ASKED = "governance.asked"  # where a WSGI environment keeps what it asks
+
 PATHS = {"/api/governance/teams": TEAMS, "/api/governance/customers": CUSTOMERS}
 
 
 class Asked(NamedTuple):
-    """What of a request counts, as it came."""
+    """What of a request counts, as it came, and when (by time.monotonic)."""
 
     authorization: str | None
     remote: str | None
     query_string: str
     if_none_match: str | None
     accept_encoding: str | None
+    at: float
+
+
+class Found(NamedTuple):
+    """The answer to a request, and its age in seconds where it is from memory."""
+
+    answer: Answer
+    zipped: bool
+    age: int | None
+
+    @property
+    def is_made(self) -> bool:
+        """Whether it can be sent at once; compressing it may take a second."""
+        return self.answer.is_zipped or not self.zipped
 
 
 class Reply(NamedTuple):
-    """An answer on its way: a list of one body, or its pieces."""
+    """An answer on its way: a list of one body, or its pieces; `size` in bytes."""
 
     status: str
     headers: list[tuple[str, str]]
     body: Iterable[bytes]
+    size: int | None
 
 
 class Lists:
@@ -72,9 +90,11 @@ class Lists:
 
     def identify(self, of: List, asked: Asked) -> Caller:
         """Who asks. Raises ApiError, DatabaseUnavailable (the API keys' file)."""
-        return self._authenticator.identify(asked.authorization, asked.remote, of.taken)
+        return self._authenticator.identify(
+            asked.authorization, asked.remote, of.taken, asked.at
+        )
 
-    def reply(self, of: List, asked: Asked, caller: Caller) -> Reply:
+    def find(self, of: List, asked: Asked, caller: Caller) -> Found:
         """The list as the caller sees it. Raises ApiError and DatabaseUnavailable.
 
         The parameters are judged last: who may not call is not told what is wrong with
@@ -83,33 +103,41 @@ class Lists:
         query, problem = load_query(of.query, asked.query_string)
         self._keeper.start()
         remembered = query.from_memory
-        snapshot = self._keeper.remembered() if remembered else self._keeper.current()
+        snapshot = (
+            self._keeper.remembered() if remembered else self._keeper.current(asked.at)
+        )
         scope = self._authenticator.scope(caller, snapshot)
         if problem is not None:
             name, words = problem
             message = f"The parameter {name} {words}."
             raise ApiError(400, "invalid_parameter", message, name)
         answer = of.answer(snapshot, query, scope)
-        zipped = answer.size >= GZIP_MINIMUM and accepts_gzip(asked.accept_encoding)
-        etag = answer.gzip_etag if zipped else answer.etag
-        headers = [
-            ("Cache-Control", "private, no-cache"),
-            ("Vary", "Authorization, Accept-Encoding"),
-            ("ETag", etag),
-        ]
-        if remembered:
-            headers.append(("Age", str(self._keeper.age())))
-        if _has_it(asked.if_none_match, etag):
-            return Reply("304 Not Modified", headers, [])
-        headers.append(("Content-Type", "application/json"))
-        if zipped:
-            packed = answer.gzipped()
-            headers.append(("Content-Encoding", "gzip"))
-            headers.append(("Content-Length", str(len(packed))))
-            return Reply("200 OK", headers, [packed])
-        headers.append(("Content-Length", str(answer.size)))
-        body = answer.pieces() if answer.body is None else [answer.body]
-        return Reply("200 OK", headers, body)
+        zipped = answer.plain.size >= GZIP_MINIMUM and accepts_gzip(
+            asked.accept_encoding
+        )
+        return Found(answer, zipped, self._keeper.age() if remembered else None)
+
+
+def reply(found: Found, asked: Asked) -> Reply:
+    """What is sent of an answer that was found, or that the client has it already."""
+    answer, zipped, age = found
+    etag = answer.zipped_etag if zipped else answer.etag
+    headers = [
+        ("Cache-Control", "private, no-cache"),
+        ("Vary", "Authorization, Accept-Encoding"),
+        ("ETag", etag),
+    ]
+    if age is not None:
+        headers.append(("Age", str(age)))
+    if _has_it(asked.if_none_match, etag):
+        return Reply("304 Not Modified", headers, [], None)
+    headers.append(("Content-Type", "application/json"))
+    body = answer.plain
+    if zipped:
+        headers.append(("Content-Encoding", "gzip"))
+        body = answer.zipped()
+    headers.append(("Content-Length", str(body.size)))
+    return Reply("200 OK", headers, body.sent(), body.size)
 
 
 @lru_cache(1024)  # the same few queries come again and again
@@ -158,6 +186,11 @@ class ShortCut:
     def __init__(self, flask: Wsgi, lists: Lists) -> None:
         self._flask = flask
         self._lists = lists
+        # Threads that answer at the same time hand Python's lock to each other whenever
+        # one looks at a file, at several times the cost of the look. Taking turns, they
+        # do not, and one look serves all who waited meanwhile. One lock for each mode:
+        # answers from memory wait for no snapshot that is being taken.
+        self._turns = {False: Lock(), True: Lock()}
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]
@@ -165,33 +198,37 @@ class ShortCut:
         of = PATHS.get(environ["PATH_INFO"])
         if of is None or environ["REQUEST_METHOD"] != "GET" or environ["SCRIPT_NAME"]:
             return self._flask(environ, start_response)
-        began = perf_counter()
-        asked = asked_of(environ)
+        asked = environ[ASKED] = asked_of(environ)
+        query, _ = load_query(of.query, asked.query_string)
+
+        def send(found: Found, caller: Caller) -> Iterable[bytes]:
+            sent = reply(found, asked)
+            request_id = sane_request_id(environ)
+            path, status = environ["PATH_INFO"], sent.status[:3]
+            log_request(
+                "GET", path, status, sent.size, asked.at, request_id, caller.kind
+            )
+            start_response(sent.status, [*sent.headers, ("X-Request-Id", request_id)])
+            return sent.body
+
         try:
-            caller = self._lists.identify(of, asked)
-            reply = self._lists.reply(of, asked, caller)
+            with self._turns[query.from_memory]:
+                caller = self._lists.identify(of, asked)
+                found = self._lists.find(of, asked, caller)
+                if found.is_made:
+                    return send(found, caller)
+            return send(found, caller)
         except Exception:
             return self._flask(environ, start_response)  # which tells what is wrong
-        request_id = sane_request_id(environ)
-        log_request(
-            "GET",
-            environ["PATH_INFO"],
-            reply.status[:3],
-            dict(reply.headers).get("Content-Length"),
-            began,
-            request_id,
-            caller.kind,
-        )
-        start_response(reply.status, [*reply.headers, ("X-Request-Id", request_id)])
-        return reply.body
 
 
 def asked_of(environ: Mapping[str, Any]) -> Asked:
     """What counts of a WSGI request."""
-    return Asked(
+    return environ.get(ASKED) or Asked(
         environ.get("HTTP_AUTHORIZATION"),
         environ.get("REMOTE_ADDR"),
         environ.get("QUERY_STRING", ""),
         environ.get("HTTP_IF_NONE_MATCH"),
         environ.get("HTTP_ACCEPT_ENCODING"),
+        monotonic(),
     )

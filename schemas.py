@@ -7,7 +7,7 @@ Also the query and the error body. A schema dumps anything with the models' attr
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any, ClassVar
 
@@ -459,7 +459,7 @@ class Query:
     """What a request asks of a list. `paged` when it used a paging parameter."""
 
     customer_id: str = ""
-    from_memory: bool = False
+    from_memory: bool = field(default=False, compare=False)  # the answer is the same
     search: str = ""
     paged: bool = False
     limit: int = DEFAULT_LIMIT

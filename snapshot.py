@@ -5,25 +5,26 @@ Nothing here touches a file; when a snapshot is taken is the keeper's matter.
 
 import hashlib
 import threading
-import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+import compression
 import values
 from changes import touched
 from database import Rows
 from index import Index
 from models import Row
 from schemas import Query
-from view import Entity, View
+from view import View
 
-KEEP_BYTES = 4 * 2**20  # an answer up to this size is kept whole, a larger one streamed
+# An answer up to this size is kept whole; of a larger one, only as much is held as a
+# client is behind: the server copies what it is given, once for each client.
+KEEP_BYTES = 512 * 2**10
 KEPT_BYTES = 16 * 2**20  # all kept answers of a snapshot together
-GZIP_LEVEL = 1  # a fifth of the size, in a third of the default level's time
-PIECE_BYTES = 64 * 2**10  # a streamed answer goes out in pieces of about this size
+PIECE_BYTES = 256 * 2**10  # about the size of those pieces; smaller ones cost time
 
 
 @dataclass(frozen=True)
@@ -39,35 +40,51 @@ class Scope:
     team_id: str | None = None
 
 
-class Answer:
-    """A whole answer: its size in bytes, its quoted entity tag, its `body`.
+EVERYTHING = Scope(everything=True, masked=False)
 
-    Where it is too large to keep, `body` is None and `pieces` makes it, bit by bit.
+
+class Body:
+    """What goes over the wire: its size in bytes, and the parts it is joined of.
+
+    A large one is never held whole: `parts` are called for whenever it is sent.
     """
 
-    def __init__(
-        self,
-        size: int,
-        digest: str,
-        pieces: Callable[[], Iterator[bytes]],
-        body: bytes | None,
-    ) -> None:
+    def __init__(self, parts: Callable[[], Iterable[bytes]], size: int) -> None:
         self.size = size
+        self.parts = parts
+        self._whole = b"".join(parts()) if size <= KEEP_BYTES else None
+
+    def sent(self) -> Iterable[bytes]:
+        """For a server: a list of all of it, or pieces that are made meanwhile."""
+        return in_pieces(self.parts()) if self._whole is None else [self._whole]
+
+
+class Answer:
+    """An answer in both its forms, each with its quoted entity tag."""
+
+    def __init__(
+        self, digest: str, plain: Body, compressed: Callable[[], Iterable[bytes]]
+    ) -> None:
         self.etag = f'"{digest}"'
-        self.gzip_etag = f'"{digest}-gzip"'
-        self.pieces = pieces
-        self.body = body
-        self._gzipped: bytes | None = None
+        self.zipped_etag = f'"{digest}-gzip"'
+        self.plain = plain
+        self._compressed = compressed
+        self._zipped: Body | None = None
         self._lock = threading.Lock()
 
-    def gzipped(self) -> bytes:
-        """The answer compressed, once for all who ask; the same bytes everywhere."""
+    @property
+    def is_zipped(self) -> bool:
+        """Whether the compressed form was made already."""
+        return self._zipped is not None
+
+    def zipped(self) -> Body:
+        """The compressed form, made once for all who ask; the same bytes everywhere."""
         with self._lock:
-            if self._gzipped is None:
-                packer = zlib.compressobj(GZIP_LEVEL, wbits=31)  # gzip, without a time
-                packed = [packer.compress(piece) for piece in self.pieces()]
-                self._gzipped = b"".join([*packed, packer.flush()])
-            return self._gzipped
+            if self._zipped is None:
+                end = compression.tail(self.plain.parts(), self.plain.size)
+                parts = [compression.HEAD, *self._compressed(), end]
+                self._zipped = Body(lambda: parts, sum(map(len, parts)))
+            return self._zipped
 
 
 class Snapshot:
@@ -133,7 +150,7 @@ class Snapshot:
         return [] if team is None else [team]
 
     def _answer(self, name: str, rows: list[Row], query: Query, scope: Scope) -> Answer:
-        key = (name, replace(query, from_memory=False), scope)
+        key = (name, query, scope)
         answer = self._answers.get(key)
         if answer is None:
             answer = self._make_answer(name, rows, query, scope)
@@ -145,24 +162,29 @@ class Snapshot:
     ) -> Answer:
         page, numbers = _page(rows, query)
         view = self._masked if scope.masked else self._clear
-        entity = view.team if name == "teams" else view.customer
-        entities = [entity(row) for row in page]
+        teams = name == "teams"
+        entities = [(view.team if teams else view.customer)(row) for row in page]
+        blocks = view.compressed_team if teams else view.compressed_customer
         head = b'{"%b":[' % name.encode()
         tail = b"],%b" % orjson.dumps(numbers)[1:]
         digest = hashlib.blake2b(head + tail, digest_size=16)
         for each in entities:
             digest.update(each.digest)
 
-        def pieces() -> Iterator[bytes]:
-            return _pieces(head, entities, tail)
+        def plain() -> Iterator[bytes]:
+            return _listed(head, (each.parts for each in entities), b",", tail)
+
+        def compressed() -> Iterator[bytes]:
+            first, comma, last = map(compression.compress, (head, b",", tail))
+            return _listed(first, map(blocks, page), comma, last)
 
         commas = max(len(entities) - 1, 0)
         size = len(head) + sum(each.size for each in entities) + commas + len(tail)
-        body = b"".join(pieces()) if size <= KEEP_BYTES else None
-        return Answer(size, digest.hexdigest(), pieces, body)
+        return Answer(digest.hexdigest(), Body(plain, size), compressed)
 
     def _keep(self, key: Any, answer: Answer) -> None:
-        kept = 1024 if answer.body is None else answer.size
+        size = answer.plain.size
+        kept = size if size <= KEEP_BYTES else 1024
         if self._kept_bytes + kept > KEPT_BYTES:
             self._answers, self._kept_bytes = {}, 0
         self._answers[key] = answer
@@ -185,19 +207,31 @@ def _page(rows: list[Row], query: Query) -> tuple[list[Row], dict[str, int]]:
     }
 
 
-def _pieces(head: bytes, entities: list[Entity], tail: bytes) -> Iterator[bytes]:
-    """The answer in pieces: small parts joined, large ones as they are, not copied."""
-    waiting, size = [head], 0
-    for number, entity in enumerate(entities):
-        for part in (b",", *entity.parts) if number else entity.parts:
-            waiting.append(part)
-            size += len(part)
-            if size >= PIECE_BYTES:
-                if len(waiting) > 1:
-                    yield b"".join(waiting[:-1])
-                yield part
-                waiting, size = [], 0
-    yield b"".join([*waiting, tail])
+def _listed(
+    head: bytes, entities: Iterable[Iterable[bytes]], comma: bytes, tail: bytes
+) -> Iterator[bytes]:
+    """The parts of an answer."""
+    yield head
+    for number, parts in enumerate(entities):
+        if number:
+            yield comma
+        yield from parts
+    yield tail
+
+
+def in_pieces(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """The parts one after the other: small ones joined, large ones uncopied."""
+    waiting, size = [], 0
+    for part in parts:
+        waiting.append(part)
+        size += len(part)
+        if size >= PIECE_BYTES:
+            if len(waiting) > 1:
+                yield b"".join(waiting[:-1])
+            yield part
+            waiting, size = [], 0
+    if waiting:
+        yield b"".join(waiting)
 
 
 def _value_hash(row: Row) -> str:

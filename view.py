@@ -10,6 +10,7 @@ from typing import Any
 
 from changes import Touched
 from composer import Composer
+from compression import compress
 from index import Index
 from models import Row
 from tree import Tree
@@ -37,12 +38,19 @@ class View:
         # A team before its customer, from there to its virtual keys, and after them.
         self._teams: dict[str, list[bytes]] = {}
         self._customers: dict[str, Entity] = {}
+        # What of a team is not its customer's, and whole customers, compressed.
+        self._compressed_teams: dict[str, tuple[bytes, bytes]] = {}
+        self._compressed_customers: dict[str, tuple[bytes]] = {}
 
     def borrow(self, before: "View", change: Touched) -> None:
         """Take over what an earlier view made of entities that are still the same."""
         self._virtual_keys = _without(before._virtual_keys, change.virtual_keys)
         self._teams = _without(before._teams, change.teams)
         self._customers = _without(before._customers, change.customers)
+        self._compressed_teams = _without(before._compressed_teams, change.teams)
+        self._compressed_customers = _without(
+            before._compressed_customers, change.customers
+        )
 
     def complete(self) -> None:
         """Make what is not made yet."""
@@ -74,6 +82,26 @@ class View:
             # All of the team is in its customer, too: that digest tells of both.
             digest = _digest(str(row.id).encode(), customer.digest)
         return Entity(parts, sum(map(len, parts)), digest)
+
+    def compressed_customer(self, row: Row) -> tuple[bytes, ...]:
+        """The parts of a customer, compressed (see compression.py)."""
+        made = self._compressed_customers.get(row.id)
+        if made is None:
+            made = (compress(b"".join(self.customer(row).parts)),)
+            self._compressed_customers[row.id] = made
+        return made
+
+    def compressed_team(self, row: Row) -> tuple[bytes, ...]:
+        """The parts of a team, compressed; its customer as it stands elsewhere."""
+        own = self._compressed_teams.get(row.id)
+        if own is None:
+            before, between, after = self._team_pieces(row)
+            keys = self._joined(self._index.virtual_keys_of_team.get(row.id, ()))
+            own = compress(before), compress(b"".join([between, *keys, after]))
+            self._compressed_teams[row.id] = own
+        customer_row = self._index.customer.get(row.customer_id)
+        customer = self.compressed_customer(customer_row) if customer_row else ()
+        return own[0], *customer, own[1]
 
     def _compose_customer(self, row: Row) -> bytes:
         composed = self._tree.customer(row, teams=_HOLE, virtual_keys=_HOLE)
@@ -114,7 +142,10 @@ class View:
 
 
 def _without(made: dict[str, Any], touched: set[Any]) -> dict[str, Any]:
-    return {key: each for key, each in made.items() if key not in touched}
+    rest = made.copy()  # at once: requests still add to what the old view made
+    for key in touched:
+        rest.pop(key, None)
+    return rest
 
 
 def _digest(*texts: bytes) -> bytes:

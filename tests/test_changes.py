@@ -110,10 +110,13 @@ def _take(path: Path, before: Snapshot | None) -> Snapshot:
     return snapshot
 
 
-def _answers(snapshot: Snapshot) -> list[bytes | str | None]:
+def _answers(snapshot: Snapshot) -> list[tuple[str, bytes, bytes]]:
     answers = [
         snapshot.teams(Query(), CLEAR),
         snapshot.teams(Query(), MASKED),
         snapshot.customers(Query(), CLEAR),
     ]
-    return [part for answer in answers for part in (answer.body, answer.etag)]
+    return [
+        (answer.etag, b"".join(answer.plain.sent()), b"".join(answer.zipped().sent()))
+        for answer in answers
+    ]

@@ -34,8 +34,8 @@ def lists(path: Path, *, masked: bool = False) -> dict[str, bytes]:
     """Both lists as bytes, as a management API key gets them from a database."""
     taken, scope = snapshot(path), Scope(everything=True, masked=masked)
     return {
-        "teams": b"".join(taken.teams(Query(), scope).pieces()),
-        "customers": b"".join(taken.customers(Query(), scope).pieces()),
+        "teams": b"".join(taken.teams(Query(), scope).plain.sent()),
+        "customers": b"".join(taken.customers(Query(), scope).plain.sent()),
     }
 
 

@@ -49,8 +49,8 @@ def answers(path: Path) -> dict[str, Any]:
     """Both lists as a management API key gets them from a database."""
     snapshot = Snapshot(rows_of(path))
     scope = Scope(everything=True, masked=False)
-    teams = b"".join(snapshot.teams(Query(), scope).pieces())
-    customers = b"".join(snapshot.customers(Query(), scope).pieces())
+    teams = b"".join(snapshot.teams(Query(), scope).plain.sent())
+    customers = b"".join(snapshot.customers(Query(), scope).plain.sent())
     return {**json.loads(teams), **json.loads(customers)}
 
 

@@ -9,7 +9,9 @@ from flask.testing import FlaskClient
 from gateway import Gateway
 from werkzeug.test import TestResponse
 
+import compression
 import snapshot
+import view
 from lists import GZIP_MINIMUM, accepts_gzip
 
 TEAMS = "/api/governance/teams"
@@ -25,6 +27,19 @@ def ask(filled: Gateway, client: FlaskClient, api_key: str) -> Ask:
         return client.get(path, headers=headers)
 
     return ask
+
+
+@pytest.fixture
+def compressed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """All parts that were compressed so far."""
+    parts: list[bytes] = []
+
+    def compress(part: bytes) -> bytes:
+        parts.append(part)
+        return compression.compress(part)
+
+    monkeypatch.setattr(view, "compress", compress)
+    return parts
 
 
 @pytest.mark.parametrize(
@@ -91,20 +106,31 @@ def test_an_answer_that_fits_a_packet_is_not_compressed(ask: Ask) -> None:
     assert "Content-Encoding" not in response.headers
 
 
-def test_an_answer_is_compressed_once(
-    ask: Ask, monkeypatch: pytest.MonkeyPatch
+def test_an_answer_is_compressed_once(ask: Ask, compressed: list[bytes]) -> None:
+    bodies = {ask(accept="gzip").data}
+    parts = len(compressed)
+
+    bodies |= {ask(accept="gzip").data for _ in range(3)}
+
+    assert parts > 0
+    assert (len(bodies), len(compressed)) == (1, parts)
+
+
+def test_after_a_change_only_what_changed_is_compressed_again(
+    filled: Gateway, ask: Ask, compressed: list[bytes]
 ) -> None:
-    made = []
-    compress = snapshot.zlib.compressobj
-    monkeypatch.setattr(
-        snapshot.zlib,
-        "compressobj",
-        lambda *a, **k: made.append(1) or compress(*a, **k),
+    ask(accept="gzip")
+    before = len(compressed)
+
+    filled.execute(
+        "UPDATE governance_budgets SET current_usage = 7.5 WHERE id LIKE '%ops'"
     )
+    plain, zipped = ask(), ask(accept="gzip")
 
-    bodies = {ask(accept="gzip").data for _ in range(3)}
-
-    assert (len(bodies), len(made)) == (1, 1)
+    again = b"".join(compressed[before:])
+    assert gzip.decompress(zipped.data) == plain.data
+    assert b'"current_usage":7.5' in again
+    assert b'"id":"zenith-ml"' not in again
 
 
 def test_a_streamed_answer_is_compressed_too(

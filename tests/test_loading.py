@@ -86,8 +86,8 @@ def answers(path: Path) -> dict[str, Any]:
     finally:
         reader.close()
     scope = Scope(everything=True, masked=False)
-    teams = b"".join(snapshot.teams(Query(), scope).pieces())
-    customers = b"".join(snapshot.customers(Query(), scope).pieces())
+    teams = b"".join(snapshot.teams(Query(), scope).plain.sent())
+    customers = b"".join(snapshot.customers(Query(), scope).plain.sent())
     return {**json.loads(teams), **json.loads(customers)}
 
 

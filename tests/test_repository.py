@@ -150,8 +150,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     snapshot = Snapshot(reader.read())
     reader.close()
     scope = Scope(everything=True, masked=False)
-    teams = b"".join(snapshot.teams(Query(), scope).pieces())
-    customers = b"".join(snapshot.customers(Query(), scope).pieces())
+    teams = b"".join(snapshot.teams(Query(), scope).plain.sent())
+    customers = b"".join(snapshot.customers(Query(), scope).plain.sent())
     return {**json.loads(teams), **json.loads(customers)}
 
 
