@@ -7,6 +7,8 @@ readers need no lock and never see half.
 import gc
 import logging
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, cast
@@ -107,11 +109,9 @@ class Keeper:
         looked = monotonic()
         mark = self._reader.mark()
         if mark != self._mark:
-            self._snapshot = Snapshot(self._reader.read(), self._snapshot)
+            with _no_collecting():
+                self._snapshot = Snapshot(self._reader.read(), self._snapshot)
             self._mark = mark
-            # The rows live until they are replaced, and refer in no circles: the
-            # collector would stop all threads for 60 ms to walk through them in vain.
-            gc.freeze()
         self._known_current = looked
 
     def _keep_looking(self) -> None:
@@ -124,6 +124,25 @@ class Keeper:
                 log.exception("taking a snapshot failed")
             if self._stop.wait(self._seconds):
                 return
+
+
+@contextmanager
+def _no_collecting() -> Iterator[None]:
+    """Keep the collector of circular garbage from all that is made meanwhile.
+
+    A snapshot's rows live until they are replaced, and refer in no circles: walking
+    through them in vain, it would stop all threads for 60 ms, again and again. What
+    requests left behind is collected first, for it would stay for ever, too.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+        gc.collect()
+        gc.freeze()
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _told(reason: str) -> dict[str, str]:

@@ -1,7 +1,9 @@
 """`keeper.Keeper`: which snapshot answers, who takes it, and what failures do to it."""
 
+import gc
 import logging
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic, sleep
@@ -190,6 +192,22 @@ def test_what_is_remembered_is_taken_when_nothing_was_yet(kept: Keeper) -> None:
 
 def _refuse(*args: Any) -> None:
     raise AssertionError("a file was touched")
+
+
+def test_what_requests_left_behind_is_not_kept_with_a_snapshot(
+    kept: Keeper, gateway: Gateway
+) -> None:
+    class Circle:
+        def __init__(self) -> None:
+            self.itself = self
+
+    left_behind = weakref.ref(Circle())
+    gateway.team("second")
+
+    kept.current()
+
+    assert left_behind() is None
+    assert gc.isenabled()
 
 
 # Several threads
