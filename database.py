@@ -7,6 +7,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from urllib.parse import quote
@@ -221,7 +222,8 @@ def _decoded(model: type[peewee.Model], row: Row) -> Row:
 def _rows(
     database: SqliteDatabase, model: type[peewee.Model], query: peewee.Query
 ) -> list[Row]:
-    rows = list(map(row_type(model)._make, database.execute(query)))
+    make = partial(tuple.__new__, row_type(model))  # _make, without a call in Python
+    rows = list(map(make, database.execute(query)))
     if None in map(itemgetter(0), rows):
         # SQLite lets a text primary key be NULL; nothing could refer to such a row.
         report_broken(model._meta.table_name, None, "id", "is NULL; it is left out")

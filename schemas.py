@@ -1,15 +1,15 @@
 """The shape of every answer: one marshmallow schema per noun, keys in document order.
 
 Also the query and the error body. A schema dumps anything with the models' attributes
-(a row, a dict, a peewee object); relations may be given as JSON made before.
+(a row, a dict, a peewee object).
 """
 
 import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache, cached_property
-from typing import Any, ClassVar
+from functools import cache, cached_property, lru_cache
+from typing import Any, ClassVar, cast
 
 import orjson
 from marshmallow import (
@@ -76,32 +76,28 @@ class Text(StoredField):
     def __init__(self, unset: Any = "", **kwargs: Any) -> None:
         super().__init__(unset, **kwargs)
 
-    def read(self, value: Any) -> str:
-        return values.text(value)
+    read = staticmethod(values.text)
 
 
 class Number(StoredField):
     def __init__(self, unset: Any = 0, **kwargs: Any) -> None:
         super().__init__(unset, **kwargs)
 
-    def read(self, value: Any) -> int | float:
-        return values.number(value)
+    read = staticmethod(values.number)
 
 
 class Flag(StoredField):
     def __init__(self, unset: bool = False, **kwargs: Any) -> None:
         super().__init__(unset, **kwargs)
 
-    def read(self, value: Any) -> bool:
-        return values.flag(value)
+    read = staticmethod(values.flag)
 
 
 class Timestamp(StoredField):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(values.ZERO_TIME, **kwargs)
 
-    def read(self, value: Any) -> str:
-        return values.rfc3339(value)
+    read = staticmethod(values.rfc3339)
 
 
 class JsonText(StoredField):
@@ -128,8 +124,13 @@ class TextList(JsonText):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(list, **kwargs)
+        # The same few lists of models and tools stand in most rows.
+        self._parsed = lru_cache(1024)(self._parse)
 
     def read(self, value: Any) -> Any:
+        return self._parsed(value)
+
+    def _parse(self, value: Any) -> Any:
         parsed = super().read(value)
         if not all(isinstance(member, str) for member in parsed):
             raise ValueError("is not a JSON array of texts")
@@ -163,8 +164,7 @@ class EnvValue(StoredField):
     def __init__(self, unset: Any = LEFT_OUT, **kwargs: Any) -> None:
         super().__init__(unset, **kwargs)
 
-    def read(self, value: Any) -> dict[str, Any]:
-        return values.env_value(value)
+    read = staticmethod(values.env_value)
 
 
 class Headers(JsonText):
@@ -216,20 +216,24 @@ class KeyValue(Filled):
         return super()._serialize(value, attr, obj, **kwargs)
 
 
+# Fields that tell values of a type as they are stored: most values there are.
+TOLD_AS_STORED: dict[type[fields.Field], type] = {Text: str, Filled: str, Number: int}
+
+
 class Related(fields.Nested):
-    """Other entities within one: objects to dump, or bytes that are JSON already.
+    """Other entities within one.
 
     Nothing there is left out; an empty object stays one: that is where the documents
     cut the circle of customers and teams.
     """
+
+    unset = LEFT_OUT
 
     def _serialize(  # type: ignore[override]
         self, nested_obj: Any, attr: Any, obj: Any, **kwargs: Any
     ) -> Any:
         if nested_obj is None:
             return LEFT_OUT
-        if isinstance(nested_obj, bytes):
-            return orjson.Fragment(nested_obj)
         if nested_obj == {}:
             return {}
         return super()._serialize(nested_obj, attr, obj, **kwargs)
@@ -245,20 +249,37 @@ class EntitySchema(Schema):
         return _attribute(obj, attr)
 
     def dump_row(self, row: dict[str, Any]) -> dict[str, Any]:
-        """What `dump` gives for one dict, in half the time: there are no hooks here."""
+        """What `dump` gives for one dict, whose relations are dumped already.
+
+        In a third of the time: without hooks, nor a call for what is told as stored.
+        """
         dumped = {}
-        for name, attribute, serialize in self._members:
-            value = serialize(row.get(attribute), attribute, row)
+        for name, attribute, unset, as_stored, serialize in self._members:
+            value = row.get(attribute)
+            if value is None or value == "":
+                value = unset
+            elif type(value) is not as_stored:
+                value = serialize(value, attribute, row)
             if value is not LEFT_OUT:
                 dumped[name] = value
         return dumped
 
     @cached_property
-    def _members(self) -> list[tuple[str, str, Any]]:
+    def _members(self) -> list[tuple[str, str, Any, type | None, Any]]:
         return [
-            (name, field.attribute or name, field._serialize)
+            (
+                name,
+                field.attribute or name,
+                cast(StoredField | Related, field).unset,
+                TOLD_AS_STORED.get(type(field)),
+                _as_it_is if isinstance(field, Related) else field._serialize,
+            )
             for name, field in self.dump_fields.items()
         ]
+
+
+def _as_it_is(value: Any, attribute: str, row: dict[str, Any]) -> Any:
+    return value
 
 
 class BudgetSchema(EntitySchema):

@@ -42,11 +42,12 @@ class Tree:
     def customer(self, row: Row, teams: Any, virtual_keys: Any) -> Any:
         """A customer with its teams and keys, which are built already."""
         budgets = self._budgets("customer_id", row, _is_set(row.calendar_aligned))
-        row = _with_budget_id(row, budgets)
+        budget_id = _budget_id(row, budgets)
         return self.builder.one(
             CustomerSchema,
             row,
-            budget=self._budget_named(row.budget_id, budgets),
+            budget_id=budget_id,
+            budget=self._budget_named(budget_id, budgets),
             budgets=self._many(BudgetSchema, budgets),
             rate_limit=self._rate_limit(row),
             teams=teams,
@@ -56,12 +57,13 @@ class Tree:
     def team(self, row: Row, customer: Any, virtual_keys: Any) -> Any:
         """A team; `customer` goes in for its customer, if there is that row."""
         budgets = self._budgets("team_id", row, _is_set(row.calendar_aligned))
-        row = _with_budget_id(row, budgets)
+        budget_id = _budget_id(row, budgets)
         return self.builder.one(
             TeamSchema,
             row,
+            budget_id=budget_id,
             customer=customer if row.customer_id in self.index.customer else None,
-            budget=self._budget_named(row.budget_id, budgets),
+            budget=self._budget_named(budget_id, budgets),
             budgets=self._many(BudgetSchema, budgets),
             rate_limit=self._rate_limit(row),
             virtual_keys=virtual_keys,
@@ -78,7 +80,8 @@ class Tree:
         budgets = self._budgets("virtual_key_id", row, aligned)
         return self.builder.one(
             VirtualKeySchema,
-            row._replace(calendar_aligned=aligned),
+            row,
+            calendar_aligned=aligned,
             value=self._value(row),
             provider_configs=self.builder.many(
                 self._provider_config(config, aligned)
@@ -105,12 +108,13 @@ class Tree:
 
     def _provider_config(self, row: Row, aligned: bool) -> Any:
         keys = [self._with_provider(key) for key in self.index.provider_keys(row)]
-        if row.allow_all_keys is None:  # older gateways: none attached, all allowed
-            row = row._replace(allow_all_keys=not keys)
+        # Older gateways: none attached, all allowed.
+        all_allowed = not keys if row.allow_all_keys is None else row.allow_all_keys
         budgets = self._budgets("provider_config_id", row, aligned)
         return self.builder.one(
             ProviderConfigSchema,
             row,
+            allow_all_keys=all_allowed,
             budgets=self._many(BudgetSchema, budgets),
             rate_limit=self._rate_limit(row),
             keys=self._many(ProviderKeySchema, keys),
@@ -161,11 +165,9 @@ def _owned(budget: Row, owner: str, owner_id: Any, aligned: bool) -> Row:
     return budget._replace(**completed) if completed else budget
 
 
-def _with_budget_id(owner: Row, budgets: list[Row]) -> Row:
+def _budget_id(owner: Row, budgets: list[Row]) -> Any:
     """Newer gateways name no budget on its owner: it is the first one then."""
-    if owner.budget_id or not budgets:
-        return owner
-    return owner._replace(budget_id=budgets[0].id)
+    return budgets[0].id if budgets and not owner.budget_id else owner.budget_id
 
 
 def _is_set(stored: Any) -> bool:

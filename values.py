@@ -3,6 +3,7 @@
 import math
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 ZERO_TIME = "0001-01-01T00:00:00Z"  # Go's zero time, which the gateway shows for unset
@@ -26,7 +27,7 @@ def instant(timestamp: str | None) -> tuple[int, int]:
     Unset is the zero time; a text without a zone is UTC. Raises ValueError for text
     that is no timestamp of the years 1 to 9999.
     """
-    moment, offset, fraction = _parsed(timestamp or ZERO_TIME)
+    _, moment, offset, fraction = _parsed(timestamp or ZERO_TIME)
     since = moment - _EPOCH
     seconds = since.days * 86_400 + since.seconds - offset
     if not _FIRST_SECOND <= seconds <= _LAST_SECOND:
@@ -34,28 +35,32 @@ def instant(timestamp: str | None) -> tuple[int, int]:
     return seconds, int(fraction.ljust(9, "0"))
 
 
+@lru_cache(256)  # the times of one row are often the same
 def rfc3339(timestamp: str) -> str:
     """A stored timestamp as RFC 3339 in UTC, nanoseconds kept, trailing zeros not.
 
     Raises ValueError as `instant` does.
     """
-    moment, offset, fraction = _parsed(timestamp)
+    shown, _, offset, fraction = _parsed(timestamp)
     if offset:
         seconds, _ = instant(timestamp)
-        moment = _EPOCH + timedelta(seconds=seconds)
+        shown = (_EPOCH + timedelta(seconds=seconds)).isoformat()
     fraction = fraction.rstrip("0")
-    return f"{moment.isoformat()}.{fraction}Z" if fraction else f"{moment.isoformat()}Z"
+    return f"{shown}.{fraction}Z" if fraction else f"{shown}Z"
 
 
-def _parsed(timestamp: str) -> tuple[datetime, int, str]:
-    """Local date and time, seconds that its zone is east of UTC, digits of a second."""
+def _parsed(timestamp: str) -> tuple[str, datetime, int, str]:
+    """Local date and time, in ISO 8601 and as such, seconds that its zone is east of
+    UTC, digits of a second.
+    """
     match = _TIMESTAMP.fullmatch(timestamp)
     if match is None:
         raise ValueError("is not a timestamp")
     day, time, fraction, sign, hours, minutes = match.groups()
     offset = int(hours) * 3600 + int(minutes) * 60 if sign else 0
-    moment = datetime.fromisoformat(f"{day}T{time}")
-    return moment, -offset if sign == "-" else offset, (fraction or "")[:9]
+    shown = f"{day}T{time}"
+    moment = datetime.fromisoformat(shown)
+    return shown, moment, -offset if sign == "-" else offset, (fraction or "")[:9]
 
 
 def stored_time(nanoseconds: int) -> str:
@@ -106,10 +111,10 @@ def flag(value: Any) -> bool:
     return bool(value)
 
 
-def env_value(stored: str | None) -> dict[str, Any]:
+def env_value(value: object) -> dict[str, Any]:
     """What may be told of a provider's secret: the variable it comes from, if any."""
-    from_env = isinstance(stored, str) and stored.startswith("env.")
-    return {"value": "", "env_var": stored if from_env else "", "from_env": from_env}
+    from_env = isinstance(value, str) and value.startswith("env.")
+    return {"value": "", "env_var": value if from_env else "", "from_env": from_env}
 
 
 def mask_value(value: str) -> str:

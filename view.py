@@ -8,6 +8,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from changes import Touched
 from composer import Composer
 from compression import compress
@@ -17,6 +19,7 @@ from tree import Tree
 
 # Stands in an entity's JSON where other entities go; JSON text never holds it.
 _HOLE = b"\0"
+_HOLDER = orjson.Fragment(_HOLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +107,8 @@ class View:
         return own[0], *customer, own[1]
 
     def _compose_customer(self, row: Row) -> bytes:
-        composed = self._tree.customer(row, teams=_HOLE, virtual_keys=_HOLE)
-        before, between, after = composed.split(_HOLE)
+        composed = self._tree.customer(row, teams=_HOLDER, virtual_keys=_HOLDER)
+        before, between, after = orjson.dumps(composed).split(_HOLE)
         pieces = [before, b"["]
         for number, team in enumerate(self._index.teams_of.get(row.id, ())):
             first, second, last = self._team_pieces(team)
@@ -117,9 +120,8 @@ class View:
     def _team_pieces(self, row: Row) -> list[bytes]:
         pieces = self._teams.get(row.id)
         if pieces is None:
-            pieces = self._tree.team(row, customer=_HOLE, virtual_keys=_HOLE).split(
-                _HOLE
-            )
+            composed = self._tree.team(row, customer=_HOLDER, virtual_keys=_HOLDER)
+            pieces = orjson.dumps(composed).split(_HOLE)
             if len(pieces) == 2:  # no customer
                 pieces.insert(0, b"")
             self._teams[row.id] = pieces
@@ -137,7 +139,9 @@ class View:
     def _virtual_key(self, row: Row) -> bytes:
         made = self._virtual_keys.get(row.id)
         if made is None:
-            made = self._virtual_keys[row.id] = self._tree.virtual_key(row)
+            made = self._virtual_keys[row.id] = orjson.dumps(
+                self._tree.virtual_key(row)
+            )
         return made
 
 
