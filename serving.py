@@ -28,8 +28,9 @@ from settings import Settings
 log = logging.getLogger("governance")
 
 # A thread serves one request at a time, one that waits for a locked database or for a
-# slow reader included; idle ones end by themselves.
-BLOCKING_THREADS = 64
+# slow reader of a large answer included; so many of these starve nobody. Idle threads
+# end by themselves; many more would get into each other's way when all are busy.
+BLOCKING_THREADS = 128
 READY_POLL_SECONDS = 0.005
 PARENT_POLL_SECONDS = 1
 # Requests take less than the 5 ms that Python lets a snapshot being taken run on.

@@ -24,7 +24,8 @@ from view import View
 # client is behind: the server copies what it is given, once for each client.
 KEEP_BYTES = 512 * 2**10
 KEPT_BYTES = 16 * 2**20  # all kept answers of a snapshot together
-PIECE_BYTES = 256 * 2**10  # about the size of those pieces; smaller ones cost time
+ANSWER_BYTES = 8 * 2**10  # what one takes beside its text, a page of 100 at the most
+PIECE_BYTES = 128 * 2**10  # about the size of those pieces; smaller ones cost time
 
 
 @dataclass(frozen=True)
@@ -132,14 +133,27 @@ class Snapshot:
 
     def teams(self, query: Query, scope: Scope) -> Answer:
         """The answer of the teams list to a query, as far as the scope reaches."""
-        rows = self._teams_within(scope)
-        if query.customer_id:
-            rows = [row for row in rows if row.customer_id == query.customer_id]
-        return self._answer("teams", rows, query, scope)
+        return self._answer("teams", query, scope)
 
     def customers(self, query: Query, scope: Scope) -> Answer:
         """The answer of the customers list to a query."""
-        return self._answer("customers", self.index.customers, query, scope)
+        return self._answer("customers", query, scope)
+
+    def _answer(self, name: str, query: Query, scope: Scope) -> Answer:
+        key = (name, query, scope)
+        answer = self._answers.get(key)
+        if answer is None:
+            answer = self._make_answer(name, query, scope)
+            self._keep(key, answer)
+        return answer
+
+    def _rows(self, name: str, query: Query, scope: Scope) -> list[Row]:
+        if name == "customers":
+            return self.index.customers
+        rows = self._teams_within(scope)
+        if query.customer_id:
+            rows = [row for row in rows if row.customer_id == query.customer_id]
+        return rows
 
     def _teams_within(self, scope: Scope) -> list[Row]:
         if scope.everything:
@@ -149,18 +163,8 @@ class Snapshot:
         team = self.index.team.get(scope.team_id)
         return [] if team is None else [team]
 
-    def _answer(self, name: str, rows: list[Row], query: Query, scope: Scope) -> Answer:
-        key = (name, query, scope)
-        answer = self._answers.get(key)
-        if answer is None:
-            answer = self._make_answer(name, rows, query, scope)
-            self._keep(key, answer)
-        return answer
-
-    def _make_answer(
-        self, name: str, rows: list[Row], query: Query, scope: Scope
-    ) -> Answer:
-        page, numbers = _page(rows, query)
+    def _make_answer(self, name: str, query: Query, scope: Scope) -> Answer:
+        page, numbers = _page(self._rows(name, query, scope), query)
         view = self._masked if scope.masked else self._clear
         teams = name == "teams"
         entities = [(view.team if teams else view.customer)(row) for row in page]
@@ -184,7 +188,7 @@ class Snapshot:
 
     def _keep(self, key: Any, answer: Answer) -> None:
         size = answer.plain.size
-        kept = size if size <= KEEP_BYTES else 1024
+        kept = ANSWER_BYTES + (size if size <= KEEP_BYTES else 0)
         if self._kept_bytes + kept > KEPT_BYTES:
             self._answers, self._kept_bytes = {}, 0
         self._answers[key] = answer
