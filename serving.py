@@ -1,5 +1,6 @@
 """Running the service under granian, and telling when it really answers."""
 
+import gc
 import http.client
 import ipaddress
 import json
@@ -7,7 +8,6 @@ import logging
 import multiprocessing
 import os
 import secrets
-import signal
 import socket
 import sys
 import threading
@@ -24,6 +24,7 @@ from database import Reader
 from keeper import Keeper
 from models import MODELS, REQUIRED
 from settings import Settings
+from signals import end_with, obey_signals_after_fork, pass_signals_on
 
 log = logging.getLogger("governance")
 
@@ -31,8 +32,8 @@ log = logging.getLogger("governance")
 # slow reader of a large answer included; so many of these starve nobody. Idle threads
 # end by themselves; many more would get into each other's way when all are busy.
 BLOCKING_THREADS = 128
-READY_POLL_SECONDS = 0.005
-PARENT_POLL_SECONDS = 1
+READY_POLL_SECONDS = 0.005  # at first; each question takes from the first snapshot
+READY_POLL_SHARE = 0.05  # of the time that it took so far
 # Requests take less than the 5 ms that Python lets a snapshot being taken run on.
 SWITCH_SECONDS = 0.001
 
@@ -63,12 +64,17 @@ def serve(app: Flask, host: str, port: int, workers: int, ready: Ready) -> None:
 
     def load_app() -> Flask:
         # In the worker: connections and threads do not outlive a fork.
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+        pass_signals_on()
+        end_with(parent)
         sys.setswitchinterval(SWITCH_SECONDS)
         keeper: Keeper = app.extensions["keeper"]
         keeper.start()
         return app
 
+    pass_signals_on()
+    obey_signals_after_fork()
+    # What was imported stays: the workers share it, and no collector walks through it.
+    gc.freeze()
     server.serve(target_loader=load_app, wrap_loader=False)
 
 
@@ -96,13 +102,6 @@ _TO_STDERR = {
     "class": "logging.StreamHandler",
     "stream": "ext://sys.stderr",
 }
-
-
-def _end_with(parent: int) -> None:
-    """End this worker when its parent is gone, killed without a chance to say so."""
-    while os.getppid() == parent:
-        time.sleep(PARENT_POLL_SECONDS)
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _require_loopback(host: str) -> None:
@@ -142,6 +141,7 @@ def _free_port(host: str, port: int) -> int:
 
 
 def _tell_ready(host: str, port: int, request_id: str, ready: Ready) -> None:
+    began = time.monotonic()
     # Who listens everywhere is asked on the loopback address.
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     while True:
@@ -151,7 +151,8 @@ def _tell_ready(host: str, port: int, request_id: str, ready: Ready) -> None:
             state = None
         if state is not None:
             break
-        time.sleep(READY_POLL_SECONDS)
+        taken = time.monotonic() - began
+        time.sleep(max(READY_POLL_SECONDS, taken * READY_POLL_SHARE))
     shown = f"[{host}]" if ":" in host else host
     counts = {name: state[name] for name in ("teams", "customers", "virtual_keys")}
     ready({"url": f"http://{shown}:{port}", "pid": os.getpid(), **counts})
