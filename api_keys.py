@@ -75,6 +75,7 @@ class ApiKeyReader:
         self._began = float("-inf")
         self._failure: DatabaseUnavailable | None = None
         self._mark: Mark = ()
+        self._settled: Mark | None = None
         self._by_hash: dict[str, Row] = {}
 
     def find(self, token: str, asked: float | None = None) -> Row | None:
@@ -99,15 +100,18 @@ class ApiKeyReader:
             self._reader.close()
 
     def _refresh(self) -> None:
+        settled = self._reader.settled()
+        if settled is not None and settled == self._settled:
+            return
         try:
             mark = self._reader.mark()
             if mark != self._mark:
                 rows = self._reader.read()[ApiKey]
                 self._by_hash = {row.sha256: row for row in rows}
                 self._mark = mark
-            self._failure = None
+            self._failure, self._settled = None, settled
         except DatabaseUnavailable as failure:
-            self._mark, self._by_hash = (), {}
+            self._mark, self._settled, self._by_hash = (), None, {}
             self._failure = None if failure.reason == IS_MISSING else failure
 
 

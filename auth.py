@@ -46,6 +46,9 @@ class Caller:
     value_hash: str = ""
 
 
+MANAGEMENT = Caller(Kind.MANAGEMENT_KEY)
+
+
 class Authenticator:
     """Turns headers into callers and callers into what they see."""
 
@@ -81,7 +84,7 @@ class Authenticator:
             return Caller(kind, value_hash=value_hash)
         if kind is Kind.MANAGEMENT_KEY:
             _require_valid(self._api_keys.find(token, asked))
-            return Caller(kind)
+            return MANAGEMENT
         return self._jwt_caller(token, taken)
 
     def scope(self, caller: Caller, snapshot: Snapshot) -> Scope:

@@ -5,11 +5,13 @@ SQLite only, so far; all that is special about it is in this file.
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote
 
 import peewee
@@ -20,6 +22,7 @@ from models import Row, row_type
 from schemas import report_broken
 
 LOCK_WAIT_SECONDS = 1.0  # writers hold the lock for milliseconds
+SETTLED_NANOSECONDS = 10**9  # much longer than a tick of the clock of files
 LOCK_WAIT_AGAIN_SECONDS = 0.1  # while it stays locked, requests must not pile up
 
 IS_LOCKED = "is locked by another process"
@@ -28,6 +31,18 @@ IS_MISSING = "does not exist"
 Models = tuple[type[peewee.Model], ...]
 Rows = dict[type[peewee.Model], list[Row]]
 Mark = tuple[object, ...]
+
+
+class Files(NamedTuple):
+    """What tells one database file from another, and whether a write-ahead log with
+    content is beside it.
+    """
+
+    device: int
+    inode: int
+    modified: int
+    size: int
+    logged: bool
 
 
 class DatabaseUnavailable(Exception):
@@ -53,10 +68,13 @@ class Reader:
 
     def __init__(self, path: Path, models: Models, required: Models) -> None:
         self.path = path
+        self._file = os.fspath(path)
+        self._log = f"{path}-wal"
         self._models = models
         self._required = required
         self._database: SqliteDatabase | None = None
-        self._files: Mark = ()
+        self._files: Files | None = None
+        self._write_ahead = True
         self._immutable = False
         self._openings = 0
         self._patience = LOCK_WAIT_SECONDS
@@ -68,32 +86,49 @@ class Reader:
         its old connection alive. Raises DatabaseUnavailable.
         """
         with self._failures_named():
-            files = _identity(self.path)
-            if _is_logged(files):
+            files = self._identity()
+            if files.logged:
                 self.close()
                 return *files, _log_version(self.path)
             connection = self._open(files).connection()
             version = connection.execute("PRAGMA data_version").fetchone()[0]
             return *files, self._openings, version
 
+    def settled(self) -> Mark | None:
+        """What tells one state from the next of a file that was left alone; else None.
+
+        Cheaper than `mark`, but it tells nothing of locks. The time of a file goes by
+        ticks of milliseconds: written a while ago, it cannot change and keep its time.
+        """
+        if self._write_ahead:  # or not known yet: commits may go to a log
+            return None
+        try:
+            file = os.stat(self._file)
+        except OSError:
+            return None
+        old = time.time_ns() - file.st_mtime_ns > SETTLED_NANOSECONDS
+        identity = (file.st_dev, file.st_ino, file.st_mtime_ns, file.st_size)
+        return identity if old else None
+
     def read(self) -> Rows:
         """All rows of all tables, as of one moment. Raises DatabaseUnavailable."""
         with self._failures_named():
             while True:
-                database = self._open(_identity(self.path))
+                files = self._identity()
+                database = self._open(files)
                 with database.atomic():
                     rows = {model: _select(database, model) for model in self._models}
                 # An immutable connection takes no lock: once more if a writer came.
-                if not self._immutable or _identity(self.path) == self._files:
+                if not self._immutable or self._identity() == files:
                     break
-            if _is_logged(self._files):
+            if files.logged:
                 self.close()
             return rows
 
     def verify(self) -> None:
         """Raise DatabaseUnavailable unless the file could be read now."""
         with self._failures_named():
-            self._open(_identity(self.path))
+            self._open(self._identity())
         self.close()
 
     def close(self) -> None:
@@ -102,7 +137,7 @@ class Reader:
             self._database.close()
             self._database = None
 
-    def _open(self, files: Mark) -> SqliteDatabase:
+    def _open(self, files: Files) -> SqliteDatabase:
         """The connection; another one where the files are no longer the same."""
         if self._database is None or files != self._files:
             self.close()
@@ -111,7 +146,8 @@ class Reader:
             # Opening a WAL database without a log would make one, which a read-only
             # connection cannot remove; immutable makes none. The file is complete in
             # itself then, and a log that appears is noticed as a change.
-            self._immutable = _is_write_ahead(self.path) and not _is_logged(files)
+            self._write_ahead = _is_write_ahead(self.path)
+            self._immutable = self._write_ahead and not files.logged
             access = "immutable=1" if self._immutable else "mode=ro"
             self._database = _connect(self.path, access, self._patience)
             self._require_tables(self._database)
@@ -122,6 +158,14 @@ class Reader:
             table = model._meta.table_name
             if not database.get_columns(table):
                 raise DatabaseUnavailable(self.path, f"has no table {table}")
+
+    def _identity(self) -> Files:
+        file = os.stat(self._file)
+        try:
+            logged = os.stat(self._log).st_size > 0
+        except FileNotFoundError:
+            logged = False
+        return Files(file.st_dev, file.st_ino, file.st_mtime_ns, file.st_size, logged)
 
     @contextmanager
     def _failures_named(self) -> Iterator[None]:
@@ -137,20 +181,6 @@ class Reader:
             self.close()
             raise
         self._patience = LOCK_WAIT_SECONDS
-
-
-def _identity(path: Path) -> Mark:
-    """Device, inode, mtime, size; and whether a write-ahead log with content exists."""
-    file = os.stat(path)
-    try:
-        logged = os.stat(f"{path}-wal").st_size > 0
-    except FileNotFoundError:
-        logged = False
-    return file.st_dev, file.st_ino, file.st_mtime_ns, file.st_size, logged
-
-
-def _is_logged(files: Mark) -> bool:
-    return bool(files[-1])
 
 
 def _log_version(path: Path) -> Mark:

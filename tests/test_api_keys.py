@@ -1,6 +1,7 @@
 """Management API keys: the functions, and the commands over them."""
 
 import json
+import os
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -189,6 +190,28 @@ def test_a_reader_sees_each_change_at_once(path: Path) -> None:
 
     assert (unknown, deleted) == (None, None)
     assert (created.revoked_at, bool(revoked.revoked_at)) == (None, True)
+
+
+def test_a_file_that_was_left_alone_is_not_opened_until_it_changes(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = create_api_key(path, "ci")
+    an_hour_ago = path.stat().st_mtime_ns - 3600 * 10**9
+    os.utime(path, ns=(an_hour_ago, an_hour_ago))
+    reader = ApiKeyReader(path)
+    marks = []
+    mark = reader._reader.mark
+    monkeypatch.setattr(reader._reader, "mark", lambda: marks.append(1) or mark())
+
+    found = [reader.find(token) for _ in range(5)]
+    opened = len(marks)
+    revoke_api_key(path, "ci")
+    revoked = reader.find(token)
+    reader.close()
+
+    assert None not in found
+    assert opened == 2  # a first look, and one that knows what kind of file it is
+    assert bool(revoked.revoked_at)
 
 
 # Lifetimes

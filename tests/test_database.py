@@ -444,3 +444,64 @@ def test_the_mark_after_a_failure_is_another(reader: Reader, path: Path) -> None
 
     # The very same file: nothing shows whether it was written to meanwhile.
     assert reader.mark() != before
+
+
+# What a file that was left alone tells
+
+
+def leave_alone(path: Path) -> None:
+    """As if it had been written an hour ago."""
+    an_hour_ago = path.stat().st_mtime_ns - 3600 * 10**9
+    os.utime(path, ns=(an_hour_ago, an_hour_ago))
+
+
+def test_a_file_that_was_never_looked_at_is_not_settled(
+    reader: Reader, path: Path
+) -> None:
+    leave_alone(path)
+
+    assert reader.settled() is None
+
+
+@pytest.mark.parametrize("journal", ["delete"])
+def test_a_file_that_is_left_alone_is_settled_until_it_is_written(
+    reader: Reader, path: Path, writer: sqlite3.Connection
+) -> None:
+    reader.mark()
+    before = reader.settled()
+    leave_alone(path)
+    alone = [reader.settled(), reader.settled()]
+
+    writer.execute("DELETE FROM governance_teams")
+    written = reader.settled()
+
+    assert before is None  # it was written just now, and could be within the same tick
+    assert alone[0] is not None
+    assert alone[0] == alone[1]
+    assert written is None
+
+
+@pytest.mark.parametrize("journal", ["delete"])
+def test_another_file_in_its_place_is_not_the_settled_one(
+    reader: Reader, path: Path
+) -> None:
+    reader.mark()
+    leave_alone(path)
+    before = reader.settled()
+    other = make(path.parent / "other" / "config.db", "delete")
+    os.utime(other, ns=(0, path.stat().st_mtime_ns))
+
+    other.replace(path)
+
+    assert reader.settled() != before
+    assert reader.settled() is not None
+
+
+@pytest.mark.parametrize("journal", ["wal"])
+def test_a_database_whose_commits_may_go_to_a_log_is_never_settled(
+    reader: Reader, path: Path
+) -> None:
+    reader.mark()
+    leave_alone(path)
+
+    assert reader.settled() is None
