@@ -1,7 +1,7 @@
 """What the service is compared with: its own ceiling, and what one would write first.
 
-Run as `python -m benchmarks.rivals ceiling|naive PORT`, in the repository; the bodies
-of the ceiling are files, named by the environment variable BODIES.
+Run as `python -m benchmarks.rivals ceiling|naive PORT`, in the repository. What the
+ceiling answers are the files in a folder that the environment variable CONSTANTS names.
 """
 
 import os
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, abort, jsonify, request
 
 from database import Reader
 from index import Index
@@ -20,27 +20,35 @@ from serving import make_server
 from tree import Tree
 
 
-def make_ceiling(bodies: Path) -> Flask:
+def make_ceiling(folder: Path) -> Flask:
     """The same Flask and granian, answering the same bytes from constants."""
     app = Flask(__name__, static_folder=None)
-    constants = {file.stem: file.read_bytes() for file in bodies.iterdir()}
+    constants = {file.name: file.read_bytes() for file in folder.iterdir()}
 
     @app.get("/<name>")
     def answer(name: str) -> Response:
+        if name not in constants:
+            abort(404)
         response = Response(mimetype="application/json", direct_passthrough=True)
         response.response = [constants[name]]
         response.content_length = len(constants[name])
+        if name.endswith(".gz"):
+            response.content_encoding = "gzip"
         return response
 
     return app
 
 
 def make_naive(database: Path) -> Flask:
-    """A view that reads peewee objects, dumps them with the schemas, and jsonifies."""
+    """A view that reads peewee objects, dumps them with the schemas, and jsonifies.
+
+    It reads each table with one query, for a page too: with a query for each thing
+    that a thing refers to, even a page would take thousands.
+    """
     app = Flask(__name__, static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
 
-    @app.get("/teams")
+    @app.get("/api/governance/teams")
     def list_teams() -> Response:
         tree = _read(database)
         index, rows = tree.index, tree.index.teams
@@ -51,7 +59,7 @@ def make_naive(database: Path) -> Flask:
         answer = {"teams": teams, "count": len(teams)}
         return jsonify(TeamsAnswerSchema().dump(answer))
 
-    @app.get("/customers")
+    @app.get("/api/governance/customers")
     def list_customers() -> Response:
         tree = _read(database)
         page = tree.index.customers[: request.args.get("limit", type=int)]
@@ -62,12 +70,14 @@ def make_naive(database: Path) -> Flask:
     return app
 
 
+_MODEL_OF = {model._meta.table_name: model for model in MODELS}
+
+
 class PeeweeObjects:
     """A builder (see tree.py) whose entities are peewee objects."""
 
     def one(self, schema: type[EntitySchema], row: Any, **beside: Any) -> Any:
-        model = next(m for m in MODELS if m._meta.table_name == schema.table)
-        entity = model(**row._asdict())
+        entity = _MODEL_OF[schema.table](**row._asdict())
         for name, value in beside.items():
             setattr(entity, name, value)
         return entity
@@ -103,7 +113,7 @@ def _customer_of(tree: Tree, team: Any) -> Any:
 def main() -> None:
     kind, port = sys.argv[1], int(sys.argv[2])
     if kind == "ceiling":
-        app = make_ceiling(Path(os.environ["BODIES"]))
+        app = make_ceiling(Path(os.environ["CONSTANTS"]))
     else:
         app = make_naive(Path(os.environ["GOVERNANCE_DATABASE"]))
     server = make_server("127.0.0.1", port, 1)
