@@ -15,6 +15,7 @@ from time import gmtime, monotonic
 from typing import Any
 from urllib.parse import quote
 
+_logger = logging.getLogger("governance")  # of all our lines
 log = logging.getLogger("governance.access")
 
 TELLING_LENGTH = 16  # a shorter request id may be in a credential by chance
@@ -52,12 +53,11 @@ _handler.setFormatter(
 
 def set_up_logging() -> None:
     """Send our lines to standard error, once a process."""
-    logger = logging.getLogger("governance")
-    if logger.handlers:
+    if _logger.handlers:
         return
-    logger.addHandler(_handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
+    _logger.addHandler(_handler)
+    _logger.setLevel(logging.INFO)
+    _logger.propagate = False
     # The development server's own request lines hold the query, tokens and all.
     logging.getLogger("werkzeug").addFilter(lambda record: '" %s %s' not in record.msg)
 
@@ -78,16 +78,18 @@ def log_request(
     """
     if not log.isEnabledFor(logging.INFO):
         return
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00")
     shown_method = method if method in _KNOWN_METHODS else "OTHER"
     took = (monotonic() - began) * 1000
     line = (
-        f"{now}Z INFO {shown_method} {_shown(path)} {status}"
-        f" {'-' if size is None else size} {took:.2f}ms {request_id}"
-        f" {kind.replace(' ', '-') if kind else '-'}\n"
+        f"{shown_method} {_shown(path)} {status} {'-' if size is None else size}"
+        f" {took:.2f}ms {request_id} {kind.replace(' ', '-') if kind else '-'}"
     )
+    if _handler not in _logger.handlers or _handler.stream is None:
+        log.info("%s", line)  # somebody else handles our lines
+        return
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00")
     with suppress(OSError, ValueError):  # where it cannot be told, it still is answered
-        _handler.stream.write(line)
+        _handler.stream.write(f"{now}Z INFO {line}\n")
         _handler.stream.flush()
 
 

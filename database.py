@@ -22,7 +22,7 @@ from models import Row, row_type
 from schemas import report_broken
 
 LOCK_WAIT_SECONDS = 1.0  # writers hold the lock for milliseconds
-SETTLED_NANOSECONDS = 10**9  # much longer than a tick of the clock of files
+SETTLED_NANOSECONDS = 5 * 10**9  # longer than the coarsest file time, FAT's 2 s
 LOCK_WAIT_AGAIN_SECONDS = 0.1  # while it stays locked, requests must not pile up
 
 IS_LOCKED = "is locked by another process"
@@ -97,8 +97,8 @@ class Reader:
     def settled(self) -> Mark | None:
         """What tells one state from the next of a file that was left alone; else None.
 
-        Cheaper than `mark`, but it tells nothing of locks. The time of a file goes by
-        ticks of milliseconds: written a while ago, it cannot change and keep its time.
+        Cheaper than `mark`, but it tells nothing of locks. File times go by ticks, of
+        seconds at the coarsest: written before, a file cannot change and keep its time.
         """
         if self._write_ahead:  # or not known yet: commits may go to a log
             return None
@@ -110,14 +110,20 @@ class Reader:
         identity = (file.st_dev, file.st_ino, file.st_mtime_ns, file.st_size)
         return identity if old else None
 
-    def read(self) -> Rows:
-        """All rows of all tables, as of one moment. Raises DatabaseUnavailable."""
+    def read(self, known: Rows | None = None) -> Rows:
+        """All rows of all tables, as of one moment. Raises DatabaseUnavailable.
+
+        A table that is the same as a `known` one is that one: of those that did not
+        change, no more than one is held twice at a time.
+        """
         with self._failures_named():
             while True:
                 files = self._identity()
                 database = self._open(files)
                 with database.atomic():
-                    rows = {model: _select(database, model) for model in self._models}
+                    rows = {
+                        model: _table(database, model, known) for model in self._models
+                    }
                 # An immutable connection takes no lock: once more if a writer came.
                 if not self._immutable or self._identity() == files:
                     break
@@ -213,6 +219,13 @@ def _connect(path: Path, access: str, patience: float) -> SqliteDatabase:
     )
     database.connect()
     return database
+
+
+def _table(
+    database: SqliteDatabase, model: type[peewee.Model], known: Rows | None
+) -> list[Row]:
+    rows = _select(database, model)
+    return known[model] if known is not None and rows == known[model] else rows
 
 
 def _select(database: SqliteDatabase, model: type[peewee.Model]) -> list[Row]:

@@ -110,7 +110,9 @@ class Keeper:
         mark = self._reader.mark()
         if mark != self._mark:
             with _no_collecting():
-                self._snapshot = Snapshot(self._reader.read(), self._snapshot)
+                before = self._snapshot
+                rows = self._reader.read(before.index.rows if before else None)
+                self._snapshot = Snapshot(rows, before)
             self._mark = mark
         self._known_current = looked
 

@@ -21,6 +21,7 @@ from keeper import Keeper
 from schemas import CustomersQuerySchema, Query, TeamsQuerySchema
 from snapshot import Answer, Scope, Snapshot
 
+REMEMBERED_LENGTH = 1000  # characters of a query; longer ones are loaded each time
 GZIP_MINIMUM = 1400  # bytes: what fits one packet gains nothing
 
 
@@ -140,11 +141,19 @@ def reply(found: Found, asked: Asked) -> Reply:
     return Reply("200 OK", headers, body.sent(), body.size)
 
 
-@lru_cache(1024)  # the same few queries come again and again
 def load_query(
     schema: CustomersQuerySchema, query_string: str
 ) -> tuple[Query, tuple[str, str] | None]:
     """A query's parameters, and the first that is of the wrong kind with the reason."""
+    if len(query_string) > REMEMBERED_LENGTH:  # who may not call can send it, too
+        return _load_query.__wrapped__(schema, query_string)
+    return _load_query(schema, query_string)
+
+
+@lru_cache(1024)  # the same few queries come again and again
+def _load_query(
+    schema: CustomersQuerySchema, query_string: str
+) -> tuple[Query, tuple[str, str] | None]:
     arguments: dict[str, str] = {}
     for name, value in parse_qsl(query_string, keep_blank_values=True):
         arguments.setdefault(name, value)
@@ -199,7 +208,6 @@ class ShortCut:
         if of is None or environ["REQUEST_METHOD"] != "GET" or environ["SCRIPT_NAME"]:
             return self._flask(environ, start_response)
         asked = environ[ASKED] = asked_of(environ)
-        query, _ = load_query(of.query, asked.query_string)
 
         def send(found: Found, caller: Caller) -> Iterable[bytes]:
             sent = reply(found, asked)
@@ -212,6 +220,7 @@ class ShortCut:
             return sent.body
 
         try:
+            query, _ = load_query(of.query, asked.query_string)
             with self._turns[query.from_memory]:
                 caller = self._lists.identify(of, asked)
                 found = self._lists.find(of, asked, caller)

@@ -20,12 +20,15 @@ from models import Row
 from schemas import Query
 from view import View
 
-# An answer up to this size is kept whole; of a larger one, only as much is held as a
-# client is behind: the server copies what it is given, once for each client.
-KEEP_BYTES = 512 * 2**10
-KEPT_BYTES = 16 * 2**20  # all kept answers of a snapshot together
-ANSWER_BYTES = 8 * 2**10  # what one takes beside its text, a page of 100 at the most
-PIECE_BYTES = 128 * 2**10  # about the size of those pieces; smaller ones cost time
+# An answer up to this size is sent whole; of a larger one, no more is held for a client
+# than it is behind by some pieces: the server copies what it is given.
+WHOLE_BYTES = 512 * 2**10
+PIECE_BYTES = 256 * 2**10  # smaller pieces cost time, larger ones memory
+KEEP_BYTES = 4 * 2**20  # up to this size the pieces are kept; else made for each client
+KEPT_BYTES = 16 * 2**20  # what all kept answers of a snapshot may take together
+ANSWER_BYTES = 40 * 2**10  # what one takes beside its text, a page of 100 at the most
+# What is repeated within a small answer shrinks to nothing if compressed in one go.
+COMPRESS_WHOLE_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -47,17 +50,25 @@ EVERYTHING = Scope(everything=True, masked=False)
 class Body:
     """What goes over the wire: its size in bytes, and the parts it is joined of.
 
-    A large one is never held whole: `parts` are called for whenever it is sent.
+    Large ones are never held whole: `parts` are called for whenever they are sent.
     """
 
-    def __init__(self, parts: Callable[[], Iterable[bytes]], size: int) -> None:
+    def __init__(
+        self, parts: Callable[[], Iterable[bytes]], size: int, keep_bytes: int
+    ) -> None:
         self.size = size
         self.parts = parts
-        self._whole = b"".join(parts()) if size <= KEEP_BYTES else None
+        self._kept: list[bytes] | None = None
+        if size <= WHOLE_BYTES:
+            self._kept = [b"".join(parts())]
+        elif size <= keep_bytes:
+            self._kept = list(in_pieces(parts()))
 
     def sent(self) -> Iterable[bytes]:
-        """For a server: a list of all of it, or pieces that are made meanwhile."""
-        return in_pieces(self.parts()) if self._whole is None else [self._whole]
+        """For a server: a list of all of it, or an iterator over its pieces."""
+        if self._kept is None:
+            return in_pieces(self.parts())
+        return self._kept if len(self._kept) == 1 else iter(self._kept)
 
 
 class Answer:
@@ -82,10 +93,18 @@ class Answer:
         """The compressed form, made once for all who ask; the same bytes everywhere."""
         with self._lock:
             if self._zipped is None:
-                end = compression.tail(self.plain.parts(), self.plain.size)
-                parts = [compression.HEAD, *self._compressed(), end]
-                self._zipped = Body(lambda: parts, sum(map(len, parts)))
+                self._zipped = self._zip()
             return self._zipped
+
+    def _zip(self) -> Body:
+        plain = self.plain
+        if plain.size <= COMPRESS_WHOLE_BYTES:
+            blocks = [compression.compress(b"".join(plain.parts()))]
+        else:
+            blocks = list(self._compressed())
+        end = compression.tail(plain.parts(), plain.size)
+        parts = [compression.HEAD, *blocks, end]
+        return Body(lambda: parts, sum(map(len, parts)), keep_bytes=WHOLE_BYTES)
 
 
 class Snapshot:
@@ -184,11 +203,12 @@ class Snapshot:
 
         commas = max(len(entities) - 1, 0)
         size = len(head) + sum(each.size for each in entities) + commas + len(tail)
-        return Answer(digest.hexdigest(), Body(plain, size), compressed)
+        return Answer(digest.hexdigest(), Body(plain, size, KEEP_BYTES), compressed)
 
     def _keep(self, key: Any, answer: Answer) -> None:
         size = answer.plain.size
-        kept = ANSWER_BYTES + (size if size <= KEEP_BYTES else 0)
+        zipped = min(size // 4, WHOLE_BYTES)  # what it may take, too, when asked for
+        kept = ANSWER_BYTES + zipped + (size if size <= KEEP_BYTES else 0)
         if self._kept_bytes + kept > KEPT_BYTES:
             self._answers, self._kept_bytes = {}, 0
         self._answers[key] = answer
@@ -224,7 +244,7 @@ def _listed(
 
 
 def in_pieces(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """The parts one after the other: small ones joined, large ones uncopied."""
+    """The parts one after the other: small ones joined, very large ones cut."""
     waiting, size = [], 0
     for part in parts:
         waiting.append(part)
@@ -232,7 +252,11 @@ def in_pieces(parts: Iterable[bytes]) -> Iterator[bytes]:
         if size >= PIECE_BYTES:
             if len(waiting) > 1:
                 yield b"".join(waiting[:-1])
-            yield part
+            if len(part) <= 2 * PIECE_BYTES:
+                yield part
+            else:
+                for start in range(0, len(part), PIECE_BYTES):
+                    yield part[start : start + PIECE_BYTES]
             waiting, size = [], 0
     if waiting:
         yield b"".join(waiting)

@@ -181,7 +181,7 @@ def test_a_clear_and_a_masked_answer_differ(filled: Gateway, name: str) -> None:
 
 @names
 @scopes
-@pytest.mark.parametrize("piece_bytes", [0, 1, 1000, 10**7])
+@pytest.mark.parametrize("piece_bytes", [1, 1000, 10**7])
 def test_streamed_pieces_are_the_kept_body(
     weird: Gateway,
     monkeypatch: pytest.MonkeyPatch,
@@ -190,6 +190,7 @@ def test_streamed_pieces_are_the_kept_body(
     piece_bytes: int,
 ) -> None:
     kept = ask(Snapshot(read(weird)), name, scope)
+    monkeypatch.setattr(snapshot, "WHOLE_BYTES", 0)
     monkeypatch.setattr(snapshot, "KEEP_BYTES", 0)
     monkeypatch.setattr(snapshot, "PIECE_BYTES", piece_bytes)
 
@@ -200,11 +201,50 @@ def test_streamed_pieces_are_the_kept_body(
     assert (streamed.plain.size, streamed.etag) == (len(body_of(kept)), kept.etag)
 
 
+def test_a_large_answer_is_kept_in_pieces_and_sent_again(
+    filled: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot, "WHOLE_BYTES", 0)
+    monkeypatch.setattr(snapshot, "PIECE_BYTES", 100)
+    answer = ask(Snapshot(read(filled)), "teams", CLEAR)
+
+    first, second = list(answer.plain.sent()), list(answer.plain.sent())
+
+    assert len(first) > 3
+    assert [id(piece) for piece in first] == [id(piece) for piece in second]
+
+
+def test_what_is_kept_of_many_queries_is_bounded(
+    filled: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot, "KEPT_BYTES", 10 * snapshot.ANSWER_BYTES)
+    taken = Snapshot(read(filled))
+
+    answers = [
+        ask(taken, "teams", CLEAR, search=f"nothing {n}", paged=True) for n in range(50)
+    ]
+
+    kept = [answer for answer in answers if answer in taken._answers.values()]
+    assert 1 <= len(kept) <= 10
+    assert answers[-1] in kept
+
+
+def test_no_piece_is_much_larger_than_it_should_be() -> None:
+    size = snapshot.PIECE_BYTES
+    parts = [b"a", b"b" * 2 * size, b"c" * (5 * size + 1), b"d" * 10, b"e" * size]
+
+    pieces = list(snapshot.in_pieces(parts))
+
+    assert b"".join(pieces) == b"".join(parts)
+    assert max(map(len, pieces)) <= 2 * size
+
+
 def test_an_answer_is_streamed_in_several_pieces_and_again(
     filled: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(snapshot, "WHOLE_BYTES", 0)
     monkeypatch.setattr(snapshot, "KEEP_BYTES", 0)
-    monkeypatch.setattr(snapshot, "PIECE_BYTES", 0)
+    monkeypatch.setattr(snapshot, "PIECE_BYTES", 1)
     answer = ask(Snapshot(read(filled)), "teams", CLEAR)
 
     first, second = list(answer.plain.sent()), list(answer.plain.sent())
@@ -225,6 +265,7 @@ def test_a_streamed_response_is_the_kept_one(
     query: dict[str, str],
 ) -> None:
     kept = get(name, **query)
+    monkeypatch.setattr(snapshot, "WHOLE_BYTES", 0)
     monkeypatch.setattr(snapshot, "KEEP_BYTES", 0)
     monkeypatch.setattr(snapshot, "PIECE_BYTES", 100)
 

@@ -446,6 +446,18 @@ def test_the_mark_after_a_failure_is_another(reader: Reader, path: Path) -> None
     assert reader.mark() != before
 
 
+def test_a_table_that_is_the_same_is_not_held_twice(
+    reader: Reader, writer: sqlite3.Connection
+) -> None:
+    known = reader.read()
+    writer.execute("DELETE FROM governance_teams")
+
+    rows = reader.read(known)
+
+    assert [model for model in MODELS if rows[model] is not known[model]] == [Team]
+    assert rows[Team] == []
+
+
 # What a file that was left alone tells
 
 

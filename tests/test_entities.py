@@ -11,9 +11,11 @@ from werkzeug.test import TestResponse
 
 from schemas import (
     BudgetSchema,
+    EntitySchema,
     McpClientSchema,
     ProviderKeySchema,
     RateLimitSchema,
+    Related,
     TeamSchema,
     VirtualKeySchema,
 )
@@ -964,3 +966,29 @@ def test_an_encrypted_mcp_client_shows_no_ciphertext(
     body = get("teams").data
 
     assert b"Y2lwaGVydGV4dA" not in body
+
+
+# Rows dumped the quick way
+
+
+ODD = (None, "", "text", b"bytes", b"\xff", 0, 1, 2**63, -1, 1.0, 1.5, float("inf"))
+ODD += (True, "true", "env.NAME", "https://a:b@host/?k=v", "[]", '["a"]', "[1]", "{}")
+ODD += ('{"a": "env.A"}', "{", "2026-04-01 10:00:00+02:00", "0001-01-01T00:00:00Z")
+
+
+@pytest.mark.parametrize("status", ["encrypted", "plain_text"])
+@pytest.mark.parametrize("schema", EntitySchema.__subclasses__())
+def test_a_row_is_dumped_as_by_marshmallow_whatever_is_stored(
+    schema: type[EntitySchema], status: str
+) -> None:
+    dumping = schema()
+    stored = [
+        field.attribute or name
+        for name, field in dumping.dump_fields.items()
+        if not isinstance(field, Related)
+    ]
+
+    for value in ODD:
+        row = dict.fromkeys(stored, value) | {"encryption_status": status}
+        assert dumping.dump_row(row) == dumping.dump(row)
+        assert [*dumping.dump_row(row)] == [*dumping.dump(row)]

@@ -10,6 +10,7 @@ from gateway import Gateway
 from werkzeug.test import TestResponse
 
 import compression
+import lists
 import snapshot
 import view
 from lists import GZIP_MINIMUM, accepts_gzip
@@ -106,6 +107,28 @@ def test_an_answer_that_fits_a_packet_is_not_compressed(ask: Ask) -> None:
     assert "Content-Encoding" not in response.headers
 
 
+@pytest.fixture
+def of_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All answers are put together of compressed parts, as large ones are."""
+    monkeypatch.setattr(snapshot, "COMPRESS_WHOLE_BYTES", 0)
+
+
+@pytest.mark.parametrize("name", ["teams", "customers"])
+@pytest.mark.parametrize("query", ["", "?limit=1", "?search=no+such+name", "?limit=2"])
+@pytest.mark.usefixtures("of_parts")
+def test_compressed_parts_make_the_plain_answer(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch, name: str, query: str
+) -> None:
+    monkeypatch.setattr(lists, "GZIP_MINIMUM", 0)
+    path = f"/api/governance/{name}{query}"
+
+    plain, zipped = ask(path), ask(path, "gzip")
+
+    assert zipped.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(zipped.data) == plain.data
+
+
+@pytest.mark.usefixtures("of_parts")
 def test_an_answer_is_compressed_once(ask: Ask, compressed: list[bytes]) -> None:
     bodies = {ask(accept="gzip").data}
     parts = len(compressed)
@@ -116,6 +139,7 @@ def test_an_answer_is_compressed_once(ask: Ask, compressed: list[bytes]) -> None
     assert (len(bodies), len(compressed)) == (1, parts)
 
 
+@pytest.mark.usefixtures("of_parts")
 def test_after_a_change_only_what_changed_is_compressed_again(
     filled: Gateway, ask: Ask, compressed: list[bytes]
 ) -> None:
@@ -136,6 +160,7 @@ def test_after_a_change_only_what_changed_is_compressed_again(
 def test_a_streamed_answer_is_compressed_too(
     ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(snapshot, "WHOLE_BYTES", 0)
     monkeypatch.setattr(snapshot, "KEEP_BYTES", 0)
     monkeypatch.setattr(snapshot, "PIECE_BYTES", 100)
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from io import StringIO
-from logging import getLogger
+from logging import StreamHandler, getLogger
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from gateway import Gateway, fill
 from werkzeug.test import TestResponse
 
+import lists
 from access_log import set_up_logging
 from tokens import make_token
 
@@ -622,3 +623,52 @@ def test_the_log_tells_a_304_and_no_bytes(
 
     (line,) = request_lines(log)
     assert (line["status"], line["bytes"]) in {("304", "0"), ("304", "-")}
+
+
+# The log
+
+
+class Broken(StringIO):
+    """A standard error that nobody can write to any more."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("stream", [Broken(), None])
+def test_a_request_is_answered_though_its_line_cannot_be_written(
+    filled: Gateway,
+    ask: Ask,
+    log: StringIO,
+    monkeypatch: pytest.MonkeyPatch,
+    stream: StringIO | None,
+) -> None:
+    monkeypatch.setattr(getLogger("governance").handlers[0], "stream", stream)
+    monkeypatch.setattr("sys.stderr", None)  # where logging would complain
+
+    response = ask("/api/governance/teams")
+
+    assert response.status_code == 200
+
+
+def test_the_lines_go_to_who_has_taken_over_the_logger(
+    filled: Gateway, ask: Ask, log: StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken_over = StringIO()
+    monkeypatch.setattr(
+        getLogger("governance"), "handlers", [StreamHandler(taken_over)]
+    )
+
+    ask("/api/governance/teams")
+
+    assert "GET /api/governance/teams 200 " in taken_over.getvalue()
+    assert log.getvalue() == ""
+
+
+def test_a_long_query_is_not_remembered(ask: Ask) -> None:
+    lists._load_query.cache_clear()
+
+    for number in range(3):
+        ask("/api/governance/teams", query_string=f"search={'long' * 300}{number}")
+
+    assert lists._load_query.cache_info().currsize == 0

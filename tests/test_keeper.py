@@ -44,7 +44,7 @@ class FakeReader:
             raise self.failure
         return (version,)
 
-    def read(self) -> Rows:
+    def read(self, known: Rows | None = None) -> Rows:
         self.takes += 1
         return NO_ROWS
 
@@ -207,6 +207,25 @@ def test_what_requests_left_behind_is_not_kept_with_a_snapshot(
     kept.current()
 
     assert left_behind() is None
+    assert gc.isenabled()
+
+
+def test_the_collector_rests_while_a_snapshot_is_taken_and_not_after(
+    fake: FakeReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collecting = []
+
+    def read(known: Rows | None = None) -> Rows:
+        collecting.append(gc.isenabled())
+        raise OSError("broken")
+
+    monkeypatch.setattr(fake, "read", read)
+    fake.go.set()
+
+    with pytest.raises(RuntimeError):
+        Keeper(fake, 3600).current()  # type: ignore[arg-type]
+
+    assert collecting == [False]
     assert gc.isenabled()
 
 

@@ -69,6 +69,7 @@ def asking(
 ) -> Asking:
     """Of a service that has answered once; only requests look at its files."""
     monkeypatch.setattr(app.extensions["keeper"], "start", lambda: None)
+    monkeypatch.setattr(Reader, "settled", lambda reader: None)
     asking = Asking(app, api_key)
     asking.ask(TEAMS).join()
     asking.statuses.clear()
