@@ -91,6 +91,8 @@ class Reader:
                 self.close()
                 return *files, _log_version(self.path)
             connection = self._open(files).connection()
+            if self._immutable:  # such a connection notices nothing
+                return *files, self._openings
             version = connection.execute("PRAGMA data_version").fetchone()[0]
             return *files, self._openings, version
 
