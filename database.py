@@ -7,7 +7,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
@@ -86,10 +86,10 @@ class Reader:
         its old connection alive. Raises DatabaseUnavailable.
         """
         with self._failures_named():
-            files = self._identity()
-            if files.logged:
+            while (files := self._identity()).logged:
                 self.close()
-                return *files, _log_version(self.path)
+                with suppress(FileNotFoundError):  # folded in since: look again
+                    return *files, _log_version(self.path)
             connection = self._open(files).connection()
             if self._immutable:  # such a connection notices nothing
                 return *files, self._openings

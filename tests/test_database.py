@@ -458,6 +458,26 @@ def test_a_table_that_is_the_same_is_not_held_twice(
     assert rows[Team] == []
 
 
+@pytest.mark.parametrize("journal", ["wal"])
+def test_a_log_that_goes_away_while_it_is_looked_at_is_no_failure(
+    reader: Reader, writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = database._log_version
+
+    def look_too_late(path: Path) -> Any:
+        writer.close()  # the last to close folds the log in and removes it
+        return look(path)
+
+    writer.execute("DELETE FROM governance_teams")
+    before = reader.mark()
+    monkeypatch.setattr(database, "_log_version", look_too_late)
+
+    after = reader.mark()
+
+    assert after != before
+    assert reader.read()[Team] == []
+
+
 # What a file that was left alone tells
 
 
