@@ -14,13 +14,8 @@ from time import monotonic
 import peewee
 from peewee import SqliteDatabase
 
-from database import (
-    IS_MISSING,
-    DatabaseUnavailable,
-    Mark,
-    Reader,
-    failure_reason,
-)
+from database import Mark, Reader
+from failures import IS_MISSING, DatabaseUnavailable, failure_reason
 from models import Row, text, timestamp
 from values import instant
 
@@ -171,7 +166,7 @@ def _writing(path: Path) -> Iterator[None]:
             with database.atomic("IMMEDIATE"):
                 yield
     except (OSError, peewee.DatabaseError) as problem:
-        raise ApiKeyError(f"{path} {failure_reason(problem)}") from problem
+        raise ApiKeyError(f"{path} {failure_reason(problem, str(path))}") from problem
 
 
 def _unrevoked(name: str) -> peewee.Expression:

@@ -16,7 +16,6 @@ from marshmallow import Schema, ValidationError, fields
 import file_schemas
 import schemas
 import values
-from database import Rows
 from index import Index
 from models import (
     BUDGET_OWNERS,
@@ -35,6 +34,7 @@ from models import (
     VirtualKey,
 )
 from own_database import Model
+from rows import Rows
 
 # A column of this name, in any table, names a row of that one.
 REFERENCES: dict[str, Model] = {

@@ -15,7 +15,7 @@ from flask.cli import AppGroup
 import api_keys
 import tokens
 from data_commands import check, export, generate, load, pull
-from database import DatabaseUnavailable
+from failures import DatabaseUnavailable
 from lifetimes import Lifetime
 from settings import SETTINGS, Settings
 

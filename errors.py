@@ -7,7 +7,7 @@ import orjson
 from flask import Flask, Response, g
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
-from database import DatabaseUnavailable
+from failures import DatabaseUnavailable
 from schemas import ErrorSchema
 
 log = logging.getLogger("governance")

@@ -17,7 +17,6 @@ import orjson
 import values
 from api_keys import is_expired
 from checking import ENCRYPTED, UNSET, Read, quoted, readers
-from database import Rows
 from file_schemas import NOT_KEPT, kept_secret
 from files import replace_file
 from index import Index, by_age
@@ -34,6 +33,7 @@ from models import (
     VirtualKey,
 )
 from own_database import Model
+from rows import Rows
 from schemas import LEFT_OUT
 
 Json = dict[str, Any]

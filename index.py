@@ -6,7 +6,6 @@ from typing import Any
 import peewee
 
 import values
-from database import Rows
 from models import (
     BUDGET_OWNERS,
     Budget,
@@ -22,6 +21,7 @@ from models import (
     Team,
     VirtualKey,
 )
+from rows import Rows
 
 ById = dict[Any, Row]
 Groups = dict[Any, list[Row]]

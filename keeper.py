@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, cast
 
-from database import DatabaseUnavailable, Mark, Reader
+from database import Mark, Reader
+from failures import DatabaseUnavailable
 from snapshot import Snapshot
 
 log = logging.getLogger("governance")

@@ -11,11 +11,13 @@ import orjson
 
 from captured import Harvest, is_captured
 from config_file import add_config
-from database import DatabaseUnavailable, Reader, Rows
+from database import Reader
 from draft import Draft, Model
+from failures import DatabaseUnavailable
 from merging import Merge
 from models import MODELS, REQUIRED, McpClient, Provider, ProviderKey, row_type
 from own_database import Tables, read_tables, write_changes, writing
+from rows import Rows
 from table_rows import add_rows
 
 STANDARD_INPUT = Path("-")

@@ -14,9 +14,9 @@ import orjson
 import compression
 import values
 from changes import touched
-from database import Rows
 from index import Index
 from models import Row
+from rows import Rows
 from schemas import Query
 from view import View
 

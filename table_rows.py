@@ -6,7 +6,6 @@ import orjson
 
 import values
 from config_file import json_text
-from database import Rows
 from draft import Draft
 from file_schemas import kept_secret
 from index import Index
@@ -18,6 +17,7 @@ from models import (
     ProviderConfigKey,
     ProviderKey,
 )
+from rows import Rows
 
 # The columns of config_keys that hold no secret; all others do, or may.
 NO_SECRETS = {

@@ -573,7 +573,7 @@ def add_whole_teams(gateway: Gateway, count: int) -> None:
 
 
 @pytest.mark.parametrize("teams", [1, 20])
-def test_reading_takes_two_statements_for_each_table_however_many_teams(
+def test_reading_takes_a_check_and_two_statements_for_each_table(
     filled: Gateway, teams: int
 ) -> None:
     add_whole_teams(filled, teams)
@@ -585,6 +585,7 @@ def test_reading_takes_two_statements_for_each_table_however_many_teams(
     reader.close()
 
     asked = [query.msg[0] for query in counted.get_queries()]
+    assert asked.pop(0) == "PRAGMA quick_check(1)"  # do the pages fit together?
     assert [
         next(table for table in STATEMENTS if f'"{table}"' in sql) for sql in asked
     ] == [table for table in STATEMENTS for _ in range(2)]

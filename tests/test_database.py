@@ -2,6 +2,8 @@
 
 import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -11,8 +13,11 @@ import pytest
 from gateway import Gateway, fill
 
 import database
-from database import DatabaseUnavailable, Reader
+import rows
+from database import Reader
+from failures import DatabaseUnavailable
 from models import MODELS, REQUIRED, Budget, Team
+from wal import LogFiles
 
 
 @pytest.fixture(autouse=True)
@@ -203,8 +208,8 @@ def test_a_commit_between_two_tables_is_never_seen_half(
             commit_if_free(writer, "after")
         return select(*args)
 
-    select = database._select
-    monkeypatch.setattr(database, "_select", select_and_commit)
+    select = rows._select
+    monkeypatch.setattr(rows, "_select", select_and_commit)
 
     assert seen(reader.read()) in {("before", "before"), ("after", "after")}
 
@@ -223,8 +228,8 @@ def test_a_first_writer_between_two_tables_is_never_seen_half(
             connection.close()  # which also moves the log into the file
         return select(*args)
 
-    select = database._select
-    monkeypatch.setattr(database, "_select", select_and_commit)
+    select = rows._select
+    monkeypatch.setattr(rows, "_select", select_and_commit)
     reader.mark()  # an idle file: it is opened without locks
 
     assert seen(reader.read()) == ("after", "after")
@@ -353,6 +358,46 @@ def empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
+def make_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def link_to_a_device(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
+def link_to_itself(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path)
+
+
+def put_an_endless_view_in_place_of_teams(path: Path) -> None:
+    drop_teams(path)
+    connection = sqlite3.connect(path)
+    connection.execute(
+        "CREATE VIEW Governance_Teams AS WITH RECURSIVE endless(id) AS"
+        " (SELECT 1 UNION ALL SELECT id + 1 FROM endless) SELECT id FROM endless"
+    )
+    connection.commit()
+    connection.close()
+
+
+def mix_with_pages_of_another_database(path: Path) -> None:
+    other = path.with_name("other.db")
+    connection = sqlite3.connect(other)
+    connection.execute("CREATE TABLE first (a)")
+    connection.execute("INSERT INTO first VALUES (zeroblob(100000))")
+    connection.commit()
+    connection.close()
+    pages = other.read_bytes()
+    other.unlink()
+    content = path.read_bytes()
+    half = len(content) // 8192 * 4096
+    path.write_bytes(content[:half] + pages[half:] + content[max(half, len(pages)) :])
+
+
 def drop_teams(path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("DROP TABLE governance_teams")
@@ -369,6 +414,14 @@ FAILURES = [
     (overwrite_pages, "is damaged"),
     (empty, "has no table governance_customers"),
     (drop_teams, "has no table governance_teams"),
+    (make_pipe, "is a pipe, not a file"),
+    (link_to_a_device, "is a device, not a file"),
+    (link_to_itself, "cannot be read: too many levels of symbolic links"),
+    (
+        put_an_endless_view_in_place_of_teams,
+        "has a view where the table Governance_Teams should be",
+    ),
+    (mix_with_pages_of_another_database, "is damaged"),
 ]
 
 
@@ -388,6 +441,57 @@ def test_a_failure_is_named(
     assert str(failure.value) == f"{path} {reason}"
 
 
+@pytest.mark.parametrize("journal", ["delete"], indirect=True)
+def test_a_hot_journal_is_named_with_what_to_do(path: Path, reader: Reader) -> None:
+    program = (
+        "import os, signal, sqlite3, sys\n"
+        "connection = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "connection.execute('PRAGMA cache_size = 1')\n"
+        "connection.execute('BEGIN')\n"
+        "connection.execute('CREATE TABLE t AS SELECT zeroblob(99999)')\n"
+        "connection.execute('UPDATE governance_teams SET config = zeroblob(99999)')\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, path], check=False)
+    before = folder(path)
+
+    with pytest.raises(DatabaseUnavailable) as failure:
+        reader.mark()
+
+    assert failure.value.reason == (
+        "was left in the middle of a change, which config.db-journal can undo:"
+        " open it once with the gateway, or with sqlite3"
+    )
+    assert folder(path) == before
+    sqlite3.connect(path).execute("SELECT * FROM governance_teams").close()
+    assert seen(reader.read())[0] == "Skunkworks"
+
+
+@pytest.mark.parametrize("journal", ["delete"], indirect=True)
+@pytest.mark.parametrize("times", [1, 1000])
+def test_a_file_that_is_overwritten_while_it_is_read_is_read_again(
+    reader: Reader, path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """As `cp` does, which takes no lock."""
+    select, calls = rows._select, []
+    reader.mark()
+
+    def select_and_overwrite(*args: Any) -> Any:
+        calls.append(args)
+        if len(calls) <= times:
+            os.utime(path, ns=(0, len(calls)))
+        return select(*args)
+
+    monkeypatch.setattr(rows, "_select", select_and_overwrite)
+
+    if times == 1:
+        assert len(reader.read()[Team]) == 4
+        assert len(calls) == 2 * len(MODELS)
+    else:
+        with pytest.raises(DatabaseUnavailable, match=r"something other than SQLite"):
+            reader.read()
+
+
 @pytest.mark.parametrize(("harm", "reason"), FAILURES)
 def test_a_file_that_is_put_back_is_read_again(
     reader: Reader, path: Path, harm: Callable[..., None], reason: str
@@ -400,6 +504,7 @@ def test_a_file_that_is_put_back_is_read_again(
 
     if path.is_dir():
         path.rmdir()
+    path.unlink(missing_ok=True)
     path.write_bytes(whole)
 
     assert reader.read() == before
@@ -462,15 +567,13 @@ def test_a_table_that_is_the_same_is_not_held_twice(
 def test_a_log_that_goes_away_while_it_is_looked_at_is_no_failure(
     reader: Reader, writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look = database._log_version
-
-    def look_too_late(path: Path) -> Any:
+    def open_too_late(name: str) -> Any:
         writer.close()  # the last to close folds the log in and removes it
-        return look(path)
+        return LogFiles(name)
 
-    writer.execute("DELETE FROM governance_teams")
     before = reader.mark()
-    monkeypatch.setattr(database, "_log_version", look_too_late)
+    writer.execute("DELETE FROM governance_teams")
+    monkeypatch.setattr(database, "LogFiles", open_too_late)
 
     after = reader.mark()
 

@@ -12,10 +12,11 @@ from gateway import T0, T1, T2, T3, Gateway
 
 import models
 from checking import readers
-from database import Reader, Rows
+from database import Reader
 from exporting import ExportError, export_config, passed_over, write_config
 from loading import load_files
 from models import MODELS, REQUIRED
+from rows import Rows
 from schemas import Query
 from snapshot import Scope, Snapshot
 

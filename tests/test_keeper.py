@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 from gateway import Gateway
 
-import database
 import keeper
-from database import DatabaseUnavailable, Mark, Reader, Rows
+import rows
+from database import Mark, Reader
+from failures import DatabaseUnavailable
 from keeper import Keeper
 from models import MODELS, REQUIRED
+from rows import Rows
 from snapshot import Snapshot
 
 DEADLINE = 10  # seconds until a test gives up; none waits that long when all is well
@@ -513,8 +515,8 @@ def test_the_first_snapshot_reads_each_table_once(
         selected.append(model)
         return original(connection, model)
 
-    original = database._select
-    monkeypatch.setattr(database, "_select", select)
+    original = rows._select
+    monkeypatch.setattr(rows, "_select", select)
 
     kept.current()
     kept.current()

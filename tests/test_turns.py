@@ -13,7 +13,8 @@ from gateway import Gateway
 
 import compression
 from api_keys import ApiKeyReader, create_api_key, revoke_api_key
-from database import DatabaseUnavailable, Reader
+from database import Reader
+from failures import DatabaseUnavailable
 
 TEAMS = "/api/governance/teams"
 DEADLINE = 10  # seconds until a test gives up; none waits that long when all is well

@@ -1,0 +1,73 @@
+"""Why a database cannot be read, in plain words that say what to do about it."""
+
+import os
+import sqlite3
+import stat
+from pathlib import Path
+
+IS_LOCKED = "is locked by another process"
+IS_MISSING = "does not exist"
+IS_DAMAGED = "is damaged"
+
+_LEFT_IN_A_CHANGE = (
+    "was left in the middle of a change, which {name}-journal can undo: open it once"
+    " with the gateway, or with sqlite3"
+)
+_WORDS: dict[int, str] = {
+    sqlite3.SQLITE_READONLY_ROLLBACK: _LEFT_IN_A_CHANGE,
+    sqlite3.SQLITE_BUSY: IS_LOCKED,
+    sqlite3.SQLITE_LOCKED: IS_LOCKED,
+    sqlite3.SQLITE_NOTADB: "is not an SQLite database",
+    sqlite3.SQLITE_CORRUPT: IS_DAMAGED,
+    sqlite3.SQLITE_IOERR: IS_DAMAGED,
+    sqlite3.SQLITE_FULL: "cannot be written: the disk is full",
+    sqlite3.SQLITE_READONLY: "may not be written by this user",
+}
+_KINDS = {
+    stat.S_IFDIR: "is a directory",
+    stat.S_IFIFO: "is a pipe, not a file",
+    stat.S_IFCHR: "is a device, not a file",
+    stat.S_IFBLK: "is a device, not a file",
+    stat.S_IFSOCK: "is a socket, not a file",
+}
+
+
+class DatabaseUnavailable(Exception):
+    """The database cannot be read. `reason` goes on where "the database" ends."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{os.fspath(path)} {reason}")
+        self.path = path
+        self.reason = reason
+
+
+def kind_problem(mode: int) -> str | None:
+    """Return what a file is, by its mode, if it is none that could be a database."""
+    return _KINDS.get(stat.S_IFMT(mode))
+
+
+def failure_reason(problem: Exception, name: str) -> str:
+    """Return why the database of that name cannot be used, by what was raised.
+
+    Never a driver's own words: they may quote what is stored.
+    """
+    if isinstance(problem, OSError):
+        return _os_reason(problem)
+    # peewee raises errors of its own in the context of the driver's.
+    driver = problem if isinstance(problem, sqlite3.Error) else problem.__context__
+    code = getattr(driver, "sqlite_errorcode", 0)
+    words = _WORDS.get(code) or _WORDS.get(code & 0xFF)  # without its details
+    return (words or "cannot be opened").format(name=os.path.basename(name))
+
+
+def _os_reason(problem: OSError) -> str:
+    named = os.path.basename(os.fsdecode(problem.filename or ""))
+    if isinstance(problem, FileNotFoundError):
+        return IS_MISSING
+    if isinstance(problem, IsADirectoryError):
+        return "is a directory"
+    if isinstance(problem, PermissionError):
+        if named.endswith(("-wal", "-shm")):
+            return f"cannot be read without {named}, which this user may not read"
+        return "may not be read by this user"
+    return f"cannot be read: {(problem.strerror or 'unknown error').lower()}"

@@ -1,0 +1,538 @@
+"""`wal.LogFiles`: a database and its log read as SQLite would, and left as they are."""
+
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from gateway import Gateway, fill
+
+import wal
+from database import Reader
+from failures import DatabaseUnavailable
+from models import MODELS, REQUIRED, Team
+from wal import LogFiles, LogInMotion
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A database without rows, in a folder of its own, that uses a log."""
+    path = tmp_path / "gateway" / "config.db"
+    path.parent.mkdir()
+    connection = connect(path)
+    connection.execute("PRAGMA journal_mode = wal")
+    connection.execute("CREATE TABLE numbers (place INTEGER PRIMARY KEY, number)")
+    connection.close()
+    return path
+
+
+@pytest.fixture
+def writer(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that never folds the log in by itself."""
+    connection = connect(path)
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    yield connection
+    connection.close()
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, isolation_level=None, timeout=0)
+
+
+def dump(image: bytearray) -> list[str]:
+    connection = sqlite3.connect(":memory:")
+    connection.deserialize(image)
+    lines = list(connection.iterdump())
+    connection.close()
+    return lines
+
+
+def dump_by_log_files(path: Path) -> list[str]:
+    files = LogFiles(str(path))
+    try:
+        return dump(files.image())
+    finally:
+        files.close()
+
+
+def dump_by_sqlite(path: Path, folder: Path) -> list[str]:
+    """What SQLite itself recovers from copies of the database and its log."""
+    folder.mkdir()
+    for name in (path.name, f"{path.name}-wal"):
+        shutil.copy(path.with_name(name), folder / name)
+    connection = connect(folder / path.name)
+    lines = list(connection.iterdump())
+    connection.close()
+    return lines
+
+
+def numbers(lines: list[str]) -> list[str]:
+    return [line for line in lines if line.startswith("INSERT")]
+
+
+def log_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
+
+
+def index_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}-shm")
+
+
+def folder(path: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in path.parent.iterdir()}
+
+
+def kill_while_open(path: Path, statements: str) -> None:
+    """Let a process run statements, one commit each, and kill it before it closes."""
+    program = (
+        "import os, signal, sqlite3, sys\n"
+        "connection = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "connection.execute('PRAGMA wal_autocheckpoint = 0')\n"
+        "connection.execute('PRAGMA cache_size = 5')\n"
+        "for statement in sys.argv[2].split(';'):\n"
+        "    connection.execute(statement)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program, path, statements], check=False)
+    assert run.returncode == -signal.SIGKILL
+
+
+TWO_COMMITS = "INSERT INTO numbers VALUES (1, 1);INSERT INTO numbers VALUES (2, 1)"
+SERIES = (
+    "WITH RECURSIVE series(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM series"
+    " WHERE value < 200) INSERT INTO numbers SELECT value, hex(randomblob(300)) FROM"
+    " series"
+)
+
+
+# Reading as SQLite reads
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("indexed", [True, False], ids=["index", "no index"])
+def test_the_image_is_what_sqlite_recovers(
+    path: Path, tmp_path: Path, seed: int, indexed: bool
+) -> None:
+    choices = random.Random(seed)
+    writer = connect(path)
+    writer.execute(f"PRAGMA wal_autocheckpoint = {choices.choice([0, 3, 20])}")
+    for number in range(choices.randrange(1, 40)):
+        place = choices.randrange(60)
+        text = "x" * choices.randrange(3000)
+        statement = choices.choice(
+            [
+                "INSERT OR REPLACE INTO numbers VALUES (?, ?)",
+                "INSERT OR REPLACE INTO numbers VALUES (?, ?)",
+                "DELETE FROM numbers WHERE place <> ? AND number <> ?",
+                f"CREATE TABLE IF NOT EXISTS t{number % 3} AS SELECT ? AS a, ? AS b",
+            ]
+        )
+        writer.execute(statement, (place, text))
+        if choices.random() < 0.1:
+            mode = choices.choice(["PASSIVE", "RESTART", "TRUNCATE"])
+            writer.execute(f"PRAGMA wal_checkpoint({mode})")
+        if choices.random() < 0.05:
+            writer.execute("VACUUM")
+    if not indexed:
+        kill_while_open(path, "INSERT INTO numbers VALUES (1000, 1)")
+        index_of(path).unlink()
+
+    expected = dump_by_sqlite(path, tmp_path / "copy")
+
+    assert dump_by_log_files(path) == expected
+    writer.close()
+
+
+@pytest.mark.parametrize("keep_index", [True, False], ids=["index", "no index"])
+def test_a_log_that_a_killed_process_left_is_read(path: Path, keep_index: bool) -> None:
+    kill_while_open(path, "INSERT INTO numbers VALUES (1, 'a');DELETE FROM numbers")
+    kill_while_open(path, "INSERT INTO numbers VALUES (2, 'b')")
+    if not keep_index:
+        index_of(path).unlink()
+
+    assert numbers(dump_by_log_files(path)) == [
+        """INSERT INTO "numbers" VALUES(2,'b');"""
+    ]
+
+
+@pytest.mark.parametrize("keep_index", [True, False], ids=["index", "no index"])
+def test_what_was_not_committed_is_not_read(path: Path, keep_index: bool) -> None:
+    kill_while_open(path, f"INSERT INTO numbers VALUES (500, 'a');BEGIN;{SERIES}")
+    assert log_of(path).stat().st_size > 20 * 4096  # more than the cache went there
+    if not keep_index:
+        index_of(path).unlink()
+
+    assert numbers(dump_by_log_files(path)) == [
+        """INSERT INTO "numbers" VALUES(500,'a');"""
+    ]
+
+
+def test_an_index_older_than_its_log_does_not_hide_commits(path: Path) -> None:
+    # After a power failure: the log is written through to the disk, its index is not.
+    kill_while_open(path, "INSERT INTO numbers VALUES (1, 'a')")
+    index = index_of(path).read_bytes()
+    connection = connect(path)
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    connection.execute("INSERT INTO numbers VALUES (2, 'b')")
+    content = folder(path)
+    connection.close()
+    for name, data in content.items():
+        path.with_name(name).write_bytes(data)
+    index_of(path).write_bytes(index)
+
+    assert len(numbers(dump_by_log_files(path))) == 2
+
+
+def test_a_log_of_the_other_byte_order_is_read(path: Path, tmp_path: Path) -> None:
+    kill_while_open(path, f"{SERIES};DELETE FROM numbers WHERE place > 50")
+    index_of(path).unlink()
+    log_of(path).write_bytes(in_other_byte_order(log_of(path).read_bytes()))
+
+    expected = dump_by_sqlite(path, tmp_path / "copy")
+
+    assert len(numbers(expected)) == 50
+    assert dump_by_log_files(path) == expected
+
+
+def in_other_byte_order(log: bytes) -> bytes:
+    """The same log as a processor of the other byte order would write it."""
+    page_size = int.from_bytes(log[8:12])
+    magic = (int.from_bytes(log[:4]) ^ 1).to_bytes(4)
+    order = ">" if magic[3] == 0x83 else "<"
+    checksum = checksum_of(magic + log[4:24], (0, 0), order)
+    parts = [magic, log[4:24], *(each.to_bytes(4) for each in checksum)]
+    for at in range(32, len(log), 24 + page_size):
+        header, page = log[at : at + 8], log[at + 24 : at + 24 + page_size]
+        checksum = checksum_of(header + page, checksum, order)
+        parts += [log[at : at + 16], *(each.to_bytes(4) for each in checksum), page]
+    return b"".join(parts)
+
+
+def checksum_of(text: bytes, start: tuple[int, int], order: str) -> tuple[int, int]:
+    """Section 4.2 of sqlite.org/fileformat2.html, word for word."""
+    endian = "big" if order == ">" else "little"
+    x = [int.from_bytes(text[at : at + 4], endian) for at in range(0, len(text), 4)]
+    s0, s1 = start
+    for i in range(0, len(x), 2):
+        s0 = (s0 + x[i] + s1) % 2**32
+        s1 = (s1 + x[i + 1] + s0) % 2**32
+    return s0, s1
+
+
+@pytest.mark.parametrize("at", [0, 5, 20, 40, 60])
+def test_a_log_with_a_byte_changed_ends_there(
+    path: Path, tmp_path: Path, at: int
+) -> None:
+    kill_while_open(
+        path, ";".join(f"INSERT INTO numbers VALUES ({n}, 1)" for n in (1, 2))
+    )
+    index_of(path).unlink()
+    content = bytearray(log_of(path).read_bytes())
+    content[at] ^= 0xFF
+    log_of(path).write_bytes(content)
+
+    assert dump_by_log_files(path) == dump_by_sqlite(path, tmp_path / "copy")
+
+
+def test_a_log_that_was_cut_ends_at_its_last_whole_commit(
+    path: Path, tmp_path: Path
+) -> None:
+    kill_while_open(
+        path, ";".join(f"INSERT INTO numbers VALUES ({n}, 1)" for n in (1, 2))
+    )
+    index_of(path).unlink()
+    content = log_of(path).read_bytes()
+    log_of(path).write_bytes(content[: len(content) - 4000])
+
+    assert dump_by_log_files(path) == dump_by_sqlite(path, tmp_path / "copy")
+
+
+@pytest.mark.parametrize("page_size", [512, 65536])
+def test_pages_of_any_size_are_read(tmp_path: Path, page_size: int, path: Path) -> None:
+    other = path.with_name("other.db")
+    writer = connect(other)
+    writer.execute(f"PRAGMA page_size = {page_size}")
+    writer.execute("PRAGMA journal_mode = wal")
+    writer.execute("CREATE TABLE numbers (place INTEGER PRIMARY KEY, number)")
+    writer.execute(SERIES)
+
+    assert dump_by_log_files(other) == dump_by_sqlite(other, tmp_path / "copy")
+    writer.close()
+
+
+# Never of two moments
+
+
+def test_a_log_begun_anew_while_it_is_copied_is_copied_again(
+    path: Path, writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer.execute("INSERT INTO numbers VALUES (1, 'old')")
+    read_into = wal._read_into
+
+    def write_meanwhile(*args: object) -> None:
+        monkeypatch.setattr(wal, "_read_into", read_into)
+        read_into(*args)  # type: ignore[arg-type]
+        writer.execute("PRAGMA wal_checkpoint(RESTART)")
+        writer.execute("UPDATE numbers SET number = 'new'")
+        writer.execute("PRAGMA wal_checkpoint(RESTART)")
+        writer.execute("CREATE TABLE other (a)")
+
+    monkeypatch.setattr(wal, "_read_into", write_meanwhile)
+
+    lines = dump_by_log_files(path)
+
+    assert numbers(lines) == ["""INSERT INTO "numbers" VALUES(1,'new');"""]
+    assert "CREATE TABLE other (a);" in lines
+
+
+def test_newer_pages_copied_back_meanwhile_are_noticed(
+    path: Path, writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer.execute("CREATE TABLE other (number)")
+    writer.execute("INSERT INTO other VALUES ('old')")
+    writer.execute("INSERT INTO numbers VALUES (1, 'old')")
+    writer.execute("PRAGMA wal_checkpoint(RESTART)")
+    writer.execute("INSERT INTO numbers VALUES (2, 'still old')")
+    committed = LogFiles._commits
+
+    def write_meanwhile(files: LogFiles, *args: object) -> object:
+        commits = committed(files, *args)  # type: ignore[arg-type]
+        monkeypatch.setattr(LogFiles, "_commits", committed)
+        writer.execute("BEGIN")
+        writer.execute("UPDATE other SET number = 'new'")
+        writer.execute("UPDATE numbers SET number = 'new'")
+        writer.execute("COMMIT")
+        writer.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        return commits
+
+    monkeypatch.setattr(LogFiles, "_commits", write_meanwhile)
+
+    lines = "".join(numbers(dump_by_log_files(path)))
+
+    assert "old" not in lines
+    assert lines.count("'new'") == 3
+
+
+def test_a_log_that_never_rests_is_given_up(
+    path: Path, writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer.execute("INSERT INTO numbers VALUES (1, 'a')")
+    monkeypatch.setattr(wal, "TRY_SECONDS", 0.01)
+
+    def always_moved(*_: object) -> None:
+        raise wal._MovedMeanwhile
+
+    monkeypatch.setattr(LogFiles, "_require_generation", always_moved)
+    files = LogFiles(str(path))
+
+    with pytest.raises(LogInMotion):
+        files.image()
+    files.close()
+
+
+def test_without_an_index_files_just_written_are_looked_at_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill_while_open(path, "INSERT INTO numbers VALUES (1, 'a')")
+    index_of(path).unlink()
+    os.utime(log_of(path))
+    pauses: list[float] = []
+    sleep = time.sleep
+
+    def count(seconds: float) -> None:
+        pauses.append(seconds)
+        sleep(seconds)
+
+    monkeypatch.setattr(time, "sleep", count)
+
+    assert len(numbers(dump_by_log_files(path))) == 1
+    assert pauses
+
+
+# Leaving everything as it is
+
+
+def gateway_at(path: Path) -> Path:
+    path.parent.mkdir()
+    fill(Gateway(path))
+    connection = connect(path)
+    connection.execute("PRAGMA journal_mode = wal")
+    connection.close()
+    return path
+
+
+def read_names(path: Path) -> set[str]:
+    reader = Reader(path, MODELS, REQUIRED)
+    try:
+        reader.mark()
+        return {row.name for row in reader.read()[Team]}
+    finally:
+        reader.close()
+
+
+RENAME = "UPDATE governance_teams SET name = 'renamed'"
+
+
+@pytest.mark.parametrize("keep_index", [True, False], ids=["index", "no index"])
+def test_a_log_that_a_killed_gateway_left_is_served_and_left(
+    tmp_path: Path, keep_index: bool
+) -> None:
+    path = gateway_at(tmp_path / "of-a-gateway" / "config.db")
+    kill_while_open(path, RENAME)
+    if not keep_index:
+        index_of(path).unlink()
+    before = folder(path)
+
+    assert read_names(path) == {"renamed"}
+    assert folder(path) == before
+
+
+def test_the_index_of_a_running_gateway_is_not_written(tmp_path: Path) -> None:
+    path = gateway_at(tmp_path / "of-a-gateway" / "config.db")
+    writer = connect(path)
+    writer.execute(RENAME)
+    before = folder(path)
+
+    assert read_names(path) == {"renamed"}
+    assert folder(path) == before
+    writer.close()
+
+
+def test_a_checkpoint_is_complete_beside_a_reader(tmp_path: Path) -> None:
+    path = gateway_at(tmp_path / "of-a-gateway" / "config.db")
+    writer = connect(path)
+    reader = Reader(path, MODELS, REQUIRED)
+    for _ in range(5):
+        writer.execute(RENAME)
+        reader.mark()
+        reader.read()
+
+        busy, in_log, moved = writer.execute(
+            "PRAGMA wal_checkpoint(TRUNCATE)"
+        ).fetchone()
+
+        assert (busy, in_log, moved) == (0, 0, 0)
+    reader.close()
+    writer.close()
+
+
+READ_ON = """
+import sys
+from pathlib import Path
+from database import Reader
+from models import MODELS, REQUIRED
+reader = Reader(Path(sys.argv[1]), MODELS, REQUIRED)
+print("reading", flush=True)
+while True:
+    reader.mark()
+    reader.read()
+"""
+
+
+def test_a_gateway_that_closes_under_busy_readers_leaves_no_log(tmp_path: Path) -> None:
+    path = gateway_at(tmp_path / "of-a-gateway" / "config.db")
+    readers = [
+        subprocess.Popen(
+            [sys.executable, "-c", READ_ON, path], cwd=ROOT, stdout=subprocess.PIPE
+        )
+        for _ in range(2)
+    ]
+    for reader in readers:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == b"reading\n"
+    left = set()
+    for number in range(20):
+        writer = connect(path)
+        for _ in range(5):
+            writer.execute(f"UPDATE governance_teams SET name = 'name {number}'")
+            time.sleep(0.003)
+        writer.close()
+        left |= {file.name for file in path.parent.iterdir()}
+    running = [reader.poll() for reader in readers]
+    for reader in readers:
+        reader.kill()
+        reader.communicate()
+
+    assert running == [None, None]
+    assert left == {"config.db"}
+
+
+def as_nobody(function: Callable[[], object]) -> str:
+    """What a function returns, or raises, for a user who is not root."""
+    reading, writing = os.pipe()
+    with warnings.catch_warnings():
+        # Newer Pythons warn of threads, of which the child needs none.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+            result = str(function())
+        except BaseException as problem:
+            result = f"{type(problem).__name__}: {problem}"
+        os.write(writing, result.encode())
+        os._exit(0)
+    os.close(writing)
+    os.waitpid(child, 0)
+    with open(reading) as pipe:
+        return pipe.read()
+
+
+@pytest.fixture
+def open_path(tmp_path: Path) -> Path:
+    """A gateway's database, with a log left over, that anybody may reach and read."""
+    if os.geteuid():
+        pytest.skip("only root can become another user")
+    path = gateway_at(tmp_path / "of-a-gateway" / "config.db")
+    kill_while_open(path, RENAME)
+    for part in (path.parent, *path.parent.parents):
+        if part.is_relative_to(tmp_path.parent.parent.parent):
+            part.chmod(0o755)
+    for file in path.parent.iterdir():
+        file.chmod(0o644)
+    return path
+
+
+def test_a_log_in_a_folder_that_may_not_be_written_is_read(open_path: Path) -> None:
+    index_of(open_path).unlink()
+
+    assert as_nobody(lambda: read_names(open_path)) == "{'renamed'}"
+
+
+@pytest.mark.parametrize("which", ["wal", "shm"])
+def test_a_part_of_the_log_that_may_not_be_read_is_named(
+    open_path: Path, which: str
+) -> None:
+    Path(f"{open_path}-{which}").chmod(0o600)
+
+    said = as_nobody(lambda: read_names(open_path))
+
+    assert said == (
+        f"DatabaseUnavailable: {open_path} cannot be read without"
+        f" config.db-{which}, which this user may not read"
+    )
+
+
+def test_what_may_not_be_read_itself_is_named(open_path: Path) -> None:
+    open_path.chmod(0o600)
+
+    said = as_nobody(lambda: read_names(open_path))
+
+    assert said == f"DatabaseUnavailable: {open_path} may not be read by this user"
+
+
+def test_other_failures_are_told_as_ever(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseUnavailable, match="does not exist"):
+        read_names(tmp_path / "nowhere.db")
