@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import quote
 
 import peewee
 from peewee import SqliteDatabase
 
-from database_files import Files, find_files, hidden_log_problem, is_write_ahead
+from database_files import Files, find_files, hidden_log_problem, is_write_ahead, uri_of
 from failures import IS_DAMAGED, IS_LOCKED, DatabaseUnavailable, failure_reason
 from rows import Models, Rows, select_all
 from wal import LogFiles, LogInMotion
@@ -263,7 +262,7 @@ class _Image(SqliteDatabase):
 
 def _database(name: str, access: str) -> SqliteDatabase:
     return SqliteDatabase(
-        f"file:{quote(os.fsencode(name))}?{access}",
+        uri_of(name, access),
         uri=True,
         timeout=0,  # waiting is the Reader's matter
         check_same_thread=False,

@@ -2,7 +2,9 @@
 
 import os
 import stat
+from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 from failures import kind_problem
 
@@ -26,12 +28,14 @@ class Files(NamedTuple):
     log: int | None  # the inode of a write-ahead log with content
     modified: int = 0
     size: int = 0
+    log_modified: int = 0
+    log_size: int = 0
     problem: str | None = None  # why it cannot be a database
 
     @property
     def whose(self) -> "Files":
         """Which files these are, whenever they were written."""
-        return self._replace(modified=0, size=0)
+        return Files(*self[:5])
 
 
 def find_files(name: str) -> Files:
@@ -45,15 +49,20 @@ def find_files(name: str) -> Files:
         log = os.stat(f"{name}-wal")
     except FileNotFoundError:
         log = None
-    return Files(
+    files = Files(
         name,
         file.st_dev,
         file.st_ino,
         file.st_nlink > 1,
-        log.st_ino if log and log.st_size else None,
+        None,
         file.st_mtime_ns,
         file.st_size,
-        kind_problem(file.st_mode),
+        problem=kind_problem(file.st_mode),
+    )
+    if log is None or not log.st_size:
+        return files
+    return files._replace(
+        log=log.st_ino, log_modified=log.st_mtime_ns, log_size=log.st_size
     )
 
 
@@ -62,6 +71,11 @@ def hidden_log_problem(files: Files) -> str | None:
     if files.has_other_names:
         return SEVERAL_NAMES
     return MOUNTED_ALONE if is_mounted_alone(files.name) else None
+
+
+def uri_of(name: str | Path, access: str) -> str:
+    """Return the URI of a database file (sqlite.org/uri.html), whatever its name."""
+    return f"file:{quote(os.fsencode(name))}?{access}"
 
 
 def is_write_ahead(name: str) -> bool:

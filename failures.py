@@ -9,6 +9,7 @@ IS_LOCKED = "is locked by another process"
 IS_MISSING = "does not exist"
 IS_DAMAGED = "is damaged"
 
+_CANNOT_BE_OPENED = "cannot be opened"
 _LEFT_IN_A_CHANGE = (
     "was left in the middle of a change, which {name}-journal can undo: open it once"
     " with the gateway, or with sqlite3"
@@ -57,7 +58,17 @@ def failure_reason(problem: Exception, name: str) -> str:
     driver = problem if isinstance(problem, sqlite3.Error) else problem.__context__
     code = getattr(driver, "sqlite_errorcode", 0)
     words = _WORDS.get(code) or _WORDS.get(code & 0xFF)  # without its details
-    return (words or "cannot be opened").format(name=os.path.basename(name))
+    return (words or _CANNOT_BE_OPENED).format(name=os.path.basename(name))
+
+
+def write_failure_reason(problem: Exception, name: str) -> str:
+    """Return why the database of that name cannot be written, by what was raised."""
+    if isinstance(problem, PermissionError):
+        return "may not be written by this user"
+    reason = failure_reason(problem, name)
+    if reason == _CANNOT_BE_OPENED:  # to write, SQLite makes a file beside it
+        return "cannot be written: its folder may not be written by this user"
+    return reason
 
 
 def _os_reason(problem: OSError) -> str:

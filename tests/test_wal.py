@@ -8,12 +8,12 @@ import sqlite3
 import subprocess
 import sys
 import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from gateway import Gateway, fill
+from users import as_nobody
 
 import wal
 from database import Reader
@@ -359,6 +359,60 @@ def test_without_an_index_files_just_written_are_looked_at_again(
     assert pauses
 
 
+# Noticing commits
+
+
+def test_a_commit_that_leaves_the_logs_size_and_time_is_noticed(
+    tmp_path: Path,
+) -> None:
+    # A log begun anew is written over from its start, within one tick of the clock.
+    path = gateway_at(tmp_path / "of-a-gateway" / "config.db")
+    writer = connect(path)
+    for _ in range(3):
+        writer.execute(RENAME)
+    writer.execute("PRAGMA wal_checkpoint(RESTART)")
+    writer.execute(RENAME)
+    reader = Reader(path, MODELS, REQUIRED)
+    before, times = reader.mark(), times_of(path)
+
+    writer.execute("UPDATE governance_teams SET name = 'again'")
+    set_times(path, times)
+
+    assert log_of(path).stat().st_mtime_ns == times[1]
+    assert reader.mark() != before
+    reader.close()
+    writer.close()
+
+
+def test_a_commit_of_a_process_that_keeps_its_index_is_noticed(tmp_path: Path) -> None:
+    path = gateway_at(tmp_path / "of-a-gateway" / "config.db")
+    writer = connect(path)
+    writer.execute("PRAGMA locking_mode = exclusive")
+    writer.execute(RENAME)
+    assert not index_of(path).exists()
+    reader = Reader(path, MODELS, REQUIRED)
+    marks = [reader.mark()]
+
+    for number in range(5):
+        writer.execute(f"UPDATE governance_teams SET name = 'name {number}'")
+        time.sleep(0.01)  # more than a tick
+        marks.append(reader.mark())
+
+    assert len(set(marks)) == 6
+    assert {row.name for row in reader.read()[Team]} == {"name 4"}
+    reader.close()
+    writer.close()
+
+
+def times_of(path: Path) -> tuple[int, int]:
+    return path.stat().st_mtime_ns, log_of(path).stat().st_mtime_ns
+
+
+def set_times(path: Path, times: tuple[int, int]) -> None:
+    for file, when in zip((path, log_of(path)), times, strict=True):
+        os.utime(file, ns=(when, when))
+
+
 # Leaving everything as it is
 
 
@@ -465,29 +519,6 @@ def test_a_gateway_that_closes_under_busy_readers_leaves_no_log(tmp_path: Path) 
 
     assert running == [None, None]
     assert left == {"config.db"}
-
-
-def as_nobody(function: Callable[[], object]) -> str:
-    """What a function returns, or raises, for a user who is not root."""
-    reading, writing = os.pipe()
-    with warnings.catch_warnings():
-        # Newer Pythons warn of threads, of which the child needs none.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child = os.fork()
-    if child == 0:
-        try:
-            os.setgroups([])
-            os.setgid(65534)
-            os.setuid(65534)
-            result = str(function())
-        except BaseException as problem:
-            result = f"{type(problem).__name__}: {problem}"
-        os.write(writing, result.encode())
-        os._exit(0)
-    os.close(writing)
-    os.waitpid(child, 0)
-    with open(reading) as pipe:
-        return pipe.read()
 
 
 @pytest.fixture
