@@ -15,7 +15,9 @@ import peewee
 from peewee import SqliteDatabase
 
 from database import Mark, Reader
-from failures import IS_MISSING, DatabaseUnavailable, failure_reason
+from database_files import uri_of
+from errors import WouldWait
+from failures import IS_MISSING, DatabaseUnavailable, write_failure_reason
 from models import Row, text, timestamp
 from values import instant
 
@@ -90,13 +92,44 @@ class ApiKeyReader:
                 raise DatabaseUnavailable(self._failure.path, self._failure.reason)
             return self._by_hash.get(wanted)
 
+    def find_at_once(self, token: str) -> Row | None:
+        """Return the key with this text, where the file shows at once that it is known.
+
+        Raises WouldWait where another thread is looking, or the file is locked, changed
+        or not there.
+        """
+        if not self._lock.acquire(blocking=False):
+            raise WouldWait
+        try:
+            if not self._is_unchanged():
+                raise WouldWait
+            return self._by_hash.get(_sha256(token))
+        finally:
+            self._lock.release()
+
+    def verify(self) -> None:
+        """Raise DatabaseUnavailable where there is a file that cannot be read."""
+        self.find("")
+        self.close()
+
     def close(self) -> None:
         with self._lock:
             self._reader.close()
 
+    def _is_unchanged(self) -> bool:
+        if self._is_settled(self._reader.settled()):
+            return True
+        try:
+            return self._reader.mark_at_once() == self._mark
+        except DatabaseUnavailable:
+            return False
+
+    def _is_settled(self, settled: Mark | None) -> bool:
+        return settled is not None and settled == self._settled
+
     def _refresh(self) -> None:
         settled = self._reader.settled()
-        if settled is not None and settled == self._settled:
+        if self._is_settled(settled):
             return
         try:
             mark = self._reader.mark()
@@ -160,13 +193,14 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
-        database = SqliteDatabase(str(path), timeout=5)
+        database = SqliteDatabase(uri_of(path, "mode=rwc"), uri=True, timeout=5)
         with database.bind_ctx([ApiKey]), database.connection_context():
             database.create_tables([ApiKey])
             with database.atomic("IMMEDIATE"):
                 yield
     except (OSError, peewee.DatabaseError) as problem:
-        raise ApiKeyError(f"{path} {failure_reason(problem, str(path))}") from problem
+        reason = write_failure_reason(problem, str(path))
+        raise ApiKeyError(f"{path} {reason}") from problem
 
 
 def _unrevoked(name: str) -> peewee.Expression:

@@ -8,6 +8,7 @@ from typing import Any
 
 from click import ClickException
 
+PREFIX = "GOVERNANCE_"
 MINIMUM_SECRET_BYTES = 32  # RFC 7518, section 3.2: as long as the HS256 digest
 
 
@@ -111,6 +112,12 @@ SETTINGS = {
         "how often the background check looks for a changed database",
         _seconds,
     ),
+    "shutdown_seconds": Setting(
+        "GOVERNANCE_SHUTDOWN_SECONDS",
+        "10",
+        "how long answers in progress may take when the service is told to end",
+        _seconds,
+    ),
     "virtual_key_scope": Setting(
         "GOVERNANCE_VIRTUAL_KEY_SCOPE",
         "own",
@@ -136,12 +143,27 @@ class Settings:
     jwt_secret_file: Path
     jwt_public_key_file: Path | None
     snapshot_seconds: float
+    shutdown_seconds: float
     virtual_key_scope: str
     auth: str
 
     def __repr__(self) -> str:
         # The generated one would print the secret.
         return f"Settings(database={str(self.database)!r})"
+
+
+def unknown_settings() -> list[str]:
+    """Return a sentence for each variable that is named as a setting, but is none."""
+    known = {setting.name for setting in SETTINGS.values()}
+    unknown = sorted(n for n in os.environ if n.startswith(PREFIX) and n not in known)
+    return [f"{name} is no setting{_suggestion(name, known)}" for name in unknown]
+
+
+def _suggestion(name: str, known: set[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, known, n=1, cutoff=0.85)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def load_settings(overrides: Mapping[str, str] | None = None) -> Settings:

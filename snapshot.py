@@ -158,6 +158,10 @@ class Snapshot:
         """The answer of the customers list to a query."""
         return self._answer("customers", query, scope)
 
+    def kept(self, name: str, query: Query, scope: Scope) -> Answer | None:
+        """Return an answer of the list of that name that was made before, if any."""
+        return self._answers.get((name, query, scope))
+
     def _answer(self, name: str, query: Query, scope: Scope) -> Answer:
         key = (name, query, scope)
         answer = self._answers.get(key)

@@ -13,6 +13,7 @@ from pathlib import Path
 from time import time
 from typing import Any
 
+from errors import WouldWait
 from files import replace_file
 from settings import SettingError, Settings, strong_secret
 
@@ -48,15 +49,26 @@ class Verifier:
             read_secret(self._secret_file)  # a weak one stops the start
 
     def verify(self, token: str) -> Claims:
-        """The claims of a token that is genuine and not expired; else InvalidToken."""
-        digest = hashlib.sha256(token.encode("utf-8", "replace")).digest()
+        """Return the claims of a genuine token that has not expired.
+
+        Raises InvalidToken.
+        """
+        digest = _digest(token)
         claims = self._remembered.get(digest)
         if claims is None:
             claims = _claims(self._decode(token))
             self._remember(digest, claims)
-        if claims.expires <= time():
-            raise InvalidToken("it has expired")
-        return claims
+        return _unexpired(claims)
+
+    def remembered(self, token: str) -> Claims:
+        """Return the claims of a token that was verified before; else WouldWait.
+
+        Verifying reads a file, and may load a library. Raises InvalidToken.
+        """
+        claims = self._remembered.get(_digest(token))
+        if claims is None:
+            raise WouldWait
+        return _unexpired(claims)
 
     def _keys(self) -> Iterator[tuple[str, Any]]:
         if secret := self._secret or self._secret_of_file():
@@ -95,6 +107,16 @@ class Verifier:
             if len(self._remembered) >= REMEMBERED_TOKENS:
                 self._remembered = {}
             self._remembered[digest] = claims
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "replace")).digest()
+
+
+def _unexpired(claims: Claims) -> Claims:
+    if claims.expires <= time():
+        raise InvalidToken("it has expired")
+    return claims
 
 
 def read_secret(path: Path) -> bytes:
