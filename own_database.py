@@ -72,7 +72,13 @@ def _is_other_running(pid: int) -> bool:
 
 @contextmanager
 def _transaction(path: Path) -> Iterator[SqliteDatabase]:
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as problem:
+        # A new one is built beside the name that the user gave.
+        name = path.name.removesuffix(f".{os.getpid()}.new")
+        shown = path.with_name(name)
+        raise NotOurs(f"{shown} cannot be written: {problem.strerror}") from None
     # With a write-ahead log readers never wait, and a kill leaves nothing to roll back.
     database = SqliteDatabase(
         str(path),
