@@ -1,4 +1,4 @@
-"""Gateway databases for the tests, made here in both table layouts."""
+"""Gateway databases for the tests, made here in all table layouts."""
 
 import hashlib
 import json
@@ -22,10 +22,10 @@ class Gateway:
     """A gateway's database file: rows go in by model and column, as they are stored.
 
     A column that the layout does not have is left out of the row, so that a test can
-    say all it knows and run in both layouts.
+    say all it knows and run in all layouts.
     """
 
-    def __init__(self, path: Path, layout: models.Layout = "newer") -> None:
+    def __init__(self, path: Path, layout: models.Layout = "july") -> None:
         self.path = path
         self.layout = layout
         database = SqliteDatabase(str(path), pragmas={"synchronous": "off"})
@@ -78,7 +78,7 @@ class Gateway:
     ) -> None:
         """Insert a budget, linked to its owner the way this layout does it.
 
-        `owner` is the column by which a newer budget would name it ("team_id").
+        `owner` is the column by which a July budget would name it ("team_id").
         """
         row = {
             "id": id,
@@ -87,16 +87,12 @@ class Gateway:
             "current_usage": 0.0,
         }
         row |= {"last_reset": T0, **values}
-        if owner and self.layout == "newer":
+        named = {column.name for column in models.columns(models.Budget, self.layout)}
+        if owner in named:
             row[owner] = owner_id
         self.add(models.Budget, **row)
-        if owner and self.layout == "older":
-            table = {
-                "team_id": "governance_teams",
-                "customer_id": "governance_customers",
-                "virtual_key_id": "governance_virtual_keys",
-                "provider_config_id": "governance_virtual_key_provider_configs",
-            }[owner]
+        if owner and owner not in named:
+            table = models.BUDGET_OWNERS[owner]._meta.table_name
             self.execute(f"UPDATE {table} SET budget_id = ? WHERE id = ?", id, owner_id)
 
     def rate_limit(self, id: str, **values: Any) -> None:
@@ -135,7 +131,7 @@ class Gateway:
 
 
 def fill(gateway: Gateway) -> None:
-    """A little of everything, the same in both layouts: two customers, four teams
+    """A little of everything, the same in all layouts: two customers, four teams
     (one of nobody), five virtual keys (of teams, of a customer, of nobody).
     """
     gateway.rate_limit("limit-1", token_max_limit=2**53 + 1, token_reset_duration="1h")

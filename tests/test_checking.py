@@ -541,7 +541,7 @@ def test_a_budget_of_two_owners_is_found(gateway: Gateway) -> None:
     assert lines(gateway) == [f'{BUDGETS} "b-t": belongs to team "t", customer "c"']
 
 
-@pytest.mark.parametrize("layout", ["older"])
+@pytest.mark.parametrize("layout", ["april"])
 def test_a_budget_that_several_name_is_found(whole: Gateway) -> None:
     whole.team("u", "c", budget_id="b-t")
 
@@ -558,7 +558,7 @@ def test_a_budget_that_another_than_its_owner_names_is_found(own: Gateway) -> No
     ]
 
 
-@pytest.mark.parametrize("layout", ["older"])
+@pytest.mark.parametrize("layout", ["april"])
 def test_of_many_that_share_a_budget_only_some_are_named(whole: Gateway) -> None:
     for number in range(9):
         whole.team(f"t-{number}", "c", budget_id="b-t")

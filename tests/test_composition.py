@@ -425,7 +425,7 @@ CHANGES = [
     "INSERT INTO config_providers (id, name) VALUES (404, 'found')",
 ]
 LAYOUT_CHANGES = {
-    "older": [
+    "april": [
         "UPDATE governance_budgets SET calendar_aligned = 1",
         "UPDATE governance_teams SET budget_id = 'budget-acme' WHERE id = 'lone'",
         "UPDATE governance_teams SET budget_id = 'gone' WHERE id = 'acme-ops'",
@@ -433,7 +433,7 @@ LAYOUT_CHANGES = {
         "UPDATE governance_virtual_key_provider_configs SET budget_id = NULL",
         "UPDATE governance_customers SET budget_id = 'of-nobody'",
     ],
-    "newer": [
+    "july": [
         "UPDATE governance_customers SET calendar_aligned = 1",
         "UPDATE governance_teams SET calendar_aligned = 1",
         "UPDATE governance_virtual_keys SET calendar_aligned = 1",
@@ -464,7 +464,7 @@ def test_a_snapshot_after_a_change_tells_what_a_fresh_one_does(
 
 
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("layout", ["newer"])
+@pytest.mark.parametrize("layout", ["july"])
 def test_a_change_taken_back_tells_what_was_told_before(
     weird: Gateway, tmp_path: Path, change: str
 ) -> None:
@@ -552,6 +552,7 @@ STATEMENTS = {
     "governance_budgets": "the budgets of all four kinds of owner",
     "governance_rate_limits": "the limits of all four kinds of owner",
     "governance_virtual_key_provider_configs": "the provider configs of virtual keys",
+    "governance_model_configs": "budgets and limits of keys and provider configs",
     "governance_virtual_key_provider_config_keys": "which keys a config has",
     "governance_virtual_key_mcp_configs": "the MCP configs of virtual keys",
     "config_keys": "the provider keys within provider configs",
@@ -632,7 +633,7 @@ def test_an_answer_from_memory_reads_no_table(
 
 
 def test_the_weird_rows_are_beside_those_of_fill(tmp_path: Path) -> None:
-    gateway = Gateway(tmp_path / "config.db", "newer")
+    gateway = Gateway(tmp_path / "config.db", "july")
     fill(gateway)
     add_the_weird(gateway)
 

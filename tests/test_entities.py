@@ -674,7 +674,7 @@ def test_budget_is_the_one_named_by_budget_id(gateway: Gateway, get: Get) -> Non
     assert ids(found["budgets"]) == ["first", "named"]
 
 
-@pytest.mark.parametrize("layout", ["older"])
+@pytest.mark.parametrize("layout", ["april"])
 def test_a_budget_that_two_owners_name_names_each_of_them(
     filled: Gateway, get: Get
 ) -> None:
@@ -695,7 +695,7 @@ def test_a_budget_of_nobody_is_nowhere(filled: Gateway, get: Get) -> None:
     assert all(b"budget-of-nobody" not in body for body in bodies)
 
 
-@pytest.mark.parametrize("layout", ["newer"])
+@pytest.mark.parametrize("layout", ["july"])
 @pytest.mark.parametrize("owner", ["team_id", "customer_id"])
 def test_a_budget_without_calendar_aligned_has_its_owners(
     filled: Gateway, get: Get, owner: str
@@ -729,7 +729,7 @@ def test_a_provider_configs_budget_has_its_virtual_keys_calendar_aligned(
     assert [budget["calendar_aligned"] for budget in budgets] == [aligned, aligned]
 
 
-@pytest.mark.parametrize("layout", ["older"])
+@pytest.mark.parametrize("layout", ["april"])
 @pytest.mark.parametrize("aligned", [True, False])
 def test_an_older_virtual_key_is_aligned_if_its_own_budget_is(
     filled: Gateway, get: Get, aligned: bool
@@ -745,7 +745,7 @@ def test_an_older_virtual_key_is_aligned_if_its_own_budget_is(
     assert key["calendar_aligned"] is aligned
 
 
-@pytest.mark.parametrize("layout", ["older"])
+@pytest.mark.parametrize("layout", ["april"])
 def test_an_older_budget_keeps_its_own_calendar_aligned(
     filled: Gateway, get: Get
 ) -> None:
@@ -760,7 +760,7 @@ def test_an_older_budget_keeps_its_own_calendar_aligned(
     assert budget["calendar_aligned"] is True
 
 
-@pytest.mark.parametrize("layout", ["older"])
+@pytest.mark.parametrize("layout", ["april"])
 @pytest.mark.parametrize(("keys", "allowed"), [((), True), ((1,), False)])
 def test_in_an_older_layout_no_attached_keys_means_all_are_allowed(
     filled: Gateway, get: Get, keys: tuple[int, ...], allowed: bool
@@ -804,7 +804,7 @@ def test_a_teams_dangling_reference_keeps_the_id_and_no_object(
     assert object not in found
 
 
-@pytest.mark.parametrize("layout", ["older"])
+@pytest.mark.parametrize("layout", ["april"])
 def test_a_dangling_budget_id_stays_and_the_budget_is_left_out(
     filled: Gateway, get: Get
 ) -> None:

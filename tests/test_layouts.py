@@ -50,7 +50,7 @@ def add_more(gateway: Gateway) -> None:
 def answers_of(
     tmp_path: Path, make_app: Callable[..., Flask], api_key: str
 ) -> Callable[..., list[bytes]]:
-    """answers_of("older", add): both bodies for the data that `add` puts in."""
+    """answers_of("april", add): both bodies for the data that `add` puts in."""
 
     def answers(layout: Any, *add: Callable[[Gateway], None]) -> list[bytes]:
         gateway = Gateway(tmp_path / f"{layout}.db", layout)
@@ -61,7 +61,7 @@ def answers_of(
     return answers
 
 
-@pytest.mark.parametrize("layout", ["older"])
+@pytest.mark.parametrize("layout", ["april"])
 def test_the_test_layouts_differ_as_the_gateways_do(filled: Gateway) -> None:
     with filled.writer() as connection:
         rows = connection.execute("PRAGMA table_info(governance_budgets)").fetchall()
@@ -75,9 +75,9 @@ def test_the_test_layouts_differ_as_the_gateways_do(filled: Gateway) -> None:
 def test_older_and_newer_layout_answer_byte_for_byte_the_same(
     answers_of: Callable[..., list[bytes]], data: tuple[Callable[[Gateway], None], ...]
 ) -> None:
-    older = answers_of("older", *data)
+    older = answers_of("april", *data)
 
-    newer = answers_of("newer", *data)
+    newer = answers_of("july", *data)
 
     assert older == newer
 
@@ -85,13 +85,13 @@ def test_older_and_newer_layout_answer_byte_for_byte_the_same(
 def test_the_comparison_has_aligned_and_other_budgets(
     answers_of: Callable[..., list[bytes]],
 ) -> None:
-    teams, _ = answers_of("older", fill, add_more)
+    teams, _ = answers_of("april", fill, add_more)
 
     assert b'"calendar_aligned":true' in teams
     assert b'"calendar_aligned":false' in teams
 
 
-@pytest.mark.parametrize("layout", ["older"])
+@pytest.mark.parametrize("layout", ["april"])
 def test_an_older_database_with_the_newer_columns_unset_answers_the_same(
     filled: Gateway, get: Get
 ) -> None:
@@ -105,7 +105,7 @@ def test_an_older_database_with_the_newer_columns_unset_answers_the_same(
     assert after == before
 
 
-@pytest.mark.parametrize("layout", ["older"])
+@pytest.mark.parametrize("layout", ["april"])
 def test_a_mixed_layout_has_budgets_linked_either_way(
     filled: Gateway, get: Get
 ) -> None:
@@ -122,7 +122,7 @@ def test_a_mixed_layout_has_budgets_linked_either_way(
     assert team["budget"]["id"] == team["budget_id"] == "budget-ops"
 
 
-@pytest.mark.parametrize("layout", ["older"])
+@pytest.mark.parametrize("layout", ["april"])
 def test_a_budget_linked_both_ways_is_there_once(filled: Gateway, get: Get) -> None:
     filled.execute("ALTER TABLE governance_budgets ADD COLUMN team_id TEXT")
     filled.execute(
@@ -134,7 +134,7 @@ def test_a_budget_linked_both_ways_is_there_once(filled: Gateway, get: Get) -> N
     assert [each["id"] for each in team["budgets"]] == ["budget-ops"]
 
 
-@pytest.mark.parametrize("layout", ["older"])
+@pytest.mark.parametrize("layout", ["april"])
 def test_an_owners_calendar_aligned_goes_before_its_budgets(
     filled: Gateway, get: Get
 ) -> None:
@@ -152,6 +152,7 @@ def test_an_owners_calendar_aligned_goes_before_its_budgets(
 
 EMPTY = {
     "governance_virtual_key_provider_configs": b'"provider_configs":[]',
+    "governance_model_configs": b'"budgets":[',
     "governance_virtual_key_provider_config_keys": b'"keys":[]',
     "governance_virtual_key_mcp_configs": b'"mcp_configs":[]',
     "config_keys": b'"keys":[]',
@@ -209,7 +210,7 @@ def test_the_order_of_columns_does_not_matter(filled: Gateway, get: Get) -> None
         "CREATE TABLE turned AS SELECT updated_at, created_at, name, id, profile,"
         " customer_id, rate_limit_id FROM governance_teams"
     )
-    if filled.layout == "older":
+    if filled.layout != "july":
         filled.execute("ALTER TABLE turned ADD COLUMN budget_id TEXT")
         filled.execute(
             "UPDATE turned SET budget_id = 'budget-ops' WHERE id = 'acme-ops'"
