@@ -12,53 +12,83 @@ DEEPEST = 200  # levels of stored JSON; orjson writes no more than 254
 
 _EPOCH = datetime(1970, 1, 1)
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
+_UNIX_UNITS = ((0, 10**12), (3, 10**15), (6, 10**18))  # decimals, and counts up to that
+# What SQLite and the drivers of Go and Python write: a date, and maybe a time, seconds,
+# a fraction, a zone. Go may add " UTC m=+0.5".
 _TIMESTAMP = re.compile(
-    r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:\.(\d+))?"
-    r" ?(?:Z|UTC|([+-])(\d\d):?(\d\d))?(?: .*)?",  # Go may add " UTC m=+0.5"
+    r"(\d{4}-\d\d-\d\d)(?:[ Tt](\d\d:\d\d)(?:(:\d\d)(?:[.,](\d+))?)?)?"
+    r"(?: ?(?:[Zz]|UTC|([+-])(\d\d)(?::?(\d\d))?)(?: .*)?)?",
     re.ASCII,
 )
 # The authority ends at the first / ? or #; what stands before its last @ is userinfo.
 _USERINFO = re.compile(r"^((?:[^/?#@]*:)?//|)[^/?#]*@")
 
 
-def instant(timestamp: str | None) -> tuple[int, int]:
-    """A stored timestamp as (seconds since 1970, nanoseconds), for comparing.
+def instant(timestamp: str | int | None) -> tuple[int, int]:
+    """Return a stored timestamp as (seconds since 1970, nanoseconds), for comparing.
 
-    Unset is the zero time; a text without a zone is UTC. Raises ValueError for text
-    that is no timestamp of the years 1 to 9999.
+    Unset is the zero time; a text without a zone is UTC. Raises ValueError for what is
+    no timestamp of the years 1 to 9999.
     """
+    if isinstance(timestamp, int):
+        return _unix_instant(timestamp)
     _, moment, offset, fraction = _parsed(timestamp or ZERO_TIME)
     since = moment - _EPOCH
     seconds = since.days * 86_400 + since.seconds - offset
-    if not _FIRST_SECOND <= seconds <= _LAST_SECOND:
-        raise ValueError("is not a timestamp of the years 1 to 9999")
-    return seconds, int(fraction.ljust(9, "0"))
+    return _within_years(seconds), int(fraction.ljust(9, "0"))
 
 
 @lru_cache(256)  # the times of one row are often the same
-def rfc3339(timestamp: str) -> str:
-    """A stored timestamp as RFC 3339 in UTC, nanoseconds kept, trailing zeros not.
+def rfc3339(timestamp: str | int) -> str:
+    """Return a stored timestamp as RFC 3339 in UTC, trailing zeros dropped.
 
     Raises ValueError as `instant` does.
     """
+    if isinstance(timestamp, int):
+        seconds, nanoseconds = _unix_instant(timestamp)
+        return _shown(_date_time(seconds), f"{nanoseconds:09}")
     shown, _, offset, fraction = _parsed(timestamp)
     if offset:
-        seconds, _ = instant(timestamp)
-        shown = (_EPOCH + timedelta(seconds=seconds)).isoformat()
+        shown = _date_time(instant(timestamp)[0])
+    return _shown(shown, fraction)
+
+
+def _shown(date_time: str, fraction: str) -> str:
     fraction = fraction.rstrip("0")
-    return f"{shown}.{fraction}Z" if fraction else f"{shown}Z"
+    return f"{date_time}.{fraction}Z" if fraction else f"{date_time}Z"
+
+
+def _date_time(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat()
+
+
+def _unix_instant(count: int) -> tuple[int, int]:
+    """Return what an integer stands for: seconds since 1970, or smaller units.
+
+    Go's drivers read it as milliseconds above 10^12; what would then be beyond the year
+    9999 counts micro- or nanoseconds.
+    """
+    digits = next((n for n, most in _UNIX_UNITS if abs(count) <= most), 9)
+    seconds, rest = divmod(count, 10**digits)
+    return _within_years(seconds), rest * 10 ** (9 - digits)
+
+
+def _within_years(seconds: int) -> int:
+    if not _FIRST_SECOND <= seconds <= _LAST_SECOND:
+        raise ValueError("is not a timestamp of the years 1 to 9999")
+    return seconds
 
 
 def _parsed(timestamp: str) -> tuple[str, datetime, int, str]:
-    """Local date and time, in ISO 8601 and as such, seconds that its zone is east of
-    UTC, digits of a second.
+    """Return local date and time, in ISO 8601 and as such, the seconds that its zone is
+    east of UTC, and the digits of a second.
     """
     match = _TIMESTAMP.fullmatch(timestamp)
     if match is None:
         raise ValueError("is not a timestamp")
-    day, time, fraction, sign, hours, minutes = match.groups()
-    offset = int(hours) * 3600 + int(minutes) * 60 if sign else 0
-    shown = f"{day}T{time}"
+    day, time, second, fraction, sign, hours, minutes = match.groups()
+    offset = int(hours) * 3600 + int(minutes or 0) * 60 if sign else 0
+    shown = f"{day}T{time or '00:00'}{second or ':00'}"
     moment = datetime.fromisoformat(shown)
     return shown, moment, -offset if sign == "-" else offset, (fraction or "")[:9]
 
