@@ -100,6 +100,17 @@ class Timestamp(StoredField):
     read = staticmethod(values.rfc3339)
 
 
+class Expiry(StoredField):
+    """The time at which something ends; never, where it is unset or Go's zero time."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(LEFT_OUT, **kwargs)
+
+    def read(self, value: Any) -> Any:
+        time = values.rfc3339(value)
+        return LEFT_OUT if time == values.ZERO_TIME else time
+
+
 class JsonText(StoredField):
     """A column holding JSON text of one kind: `list` or `dict`."""
 
@@ -297,6 +308,7 @@ class BudgetSchema(EntitySchema):
     team_id = Text(LEFT_OUT)
     virtual_key_id = Text(LEFT_OUT)
     provider_config_id = Number(LEFT_OUT)
+    customer_id = Text(LEFT_OUT)
 
 
 class RateLimitSchema(EntitySchema):
@@ -347,6 +359,14 @@ class ProviderKeySchema(EntitySchema):
     bedrock_arn = EnvValue()
 
 
+class ModelBudgetSchema(EntitySchema):
+    table = "governance_model_configs"
+
+    model_name = Text()
+    budgets = Related(BudgetSchema, many=True)
+    rate_limit = Related(RateLimitSchema)
+
+
 class ProviderConfigSchema(EntitySchema):
     table = "governance_virtual_key_provider_configs"
 
@@ -361,6 +381,7 @@ class ProviderConfigSchema(EntitySchema):
     budgets = Related(BudgetSchema, many=True)
     rate_limit = Related(RateLimitSchema)
     keys = Related(ProviderKeySchema, many=True)
+    model_budgets = Related(ModelBudgetSchema, many=True)
 
 
 STDIO_CONFIG = {"command": str, "args": list, "envs": list}
@@ -416,6 +437,8 @@ class VirtualKeySchema(EntitySchema):
     budgets = Related(BudgetSchema, many=True)
     rate_limit = Related(RateLimitSchema)
     created_by_user_id = Text(LEFT_OUT)
+    model_budgets = Related(ModelBudgetSchema, many=True)
+    expires_at = Expiry()
     config_hash = Text()
     created_at = Timestamp()
     updated_at = Timestamp()
@@ -434,6 +457,8 @@ class TeamSchema(EntitySchema):
     budgets = Related(BudgetSchema, many=True)
     rate_limit = Related(RateLimitSchema)
     virtual_keys = Related(VirtualKeySchema, many=True)
+    calendar_aligned = Flag()
+    virtual_key_count = Number()
     profile = JsonText(dict)
     config = JsonText(dict)
     claims = JsonText(dict)
@@ -452,6 +477,8 @@ class CustomerSchema(EntitySchema):
     budget = Related(BudgetSchema)
     budgets = Related(BudgetSchema, many=True)
     rate_limit = Related(RateLimitSchema)
+    calendar_aligned = Flag()
+    virtual_key_count = Number()
     teams = Related(TeamSchema, many=True)
     virtual_keys = Related(VirtualKeySchema, many=True)
     config_hash = Text()

@@ -13,6 +13,7 @@ from schemas import (
     BudgetSchema,
     EntitySchema,
     McpClientSchema,
+    ModelBudgetSchema,
     ProviderKeySchema,
     RateLimitSchema,
     Related,
@@ -97,7 +98,10 @@ PROVIDER_CONFIG = [
     "budgets",
     "rate_limit",
     "keys",
+    "model_budgets",
 ]
+PROVIDER_CONFIG_OPTIONAL = ["rate_limit_id", "rate_limit", "model_budgets"]
+MODEL_BUDGET = ["model_name", "budgets", "rate_limit"]
 MCP_CLIENT = [
     "client_id",
     "name",
@@ -145,6 +149,8 @@ VIRTUAL_KEY = [
     "budgets",
     "rate_limit",
     "created_by_user_id",
+    "model_budgets",
+    "expires_at",
     "config_hash",
     "created_at",
     "updated_at",
@@ -157,6 +163,8 @@ VIRTUAL_KEY_OPTIONAL = [
     "customer",
     "rate_limit",
     "created_by_user_id",
+    "model_budgets",
+    "expires_at",
 ]
 TEAM = [
     "id",
@@ -169,6 +177,8 @@ TEAM = [
     "budgets",
     "rate_limit",
     "virtual_keys",
+    "calendar_aligned",
+    "virtual_key_count",
     "profile",
     "config",
     "claims",
@@ -192,6 +202,8 @@ CUSTOMER = [
     "budget",
     "budgets",
     "rate_limit",
+    "calendar_aligned",
+    "virtual_key_count",
     "teams",
     "virtual_keys",
     "config_hash",
@@ -238,8 +250,15 @@ def add_everything(gateway: Gateway) -> None:
         request_reset_duration="1m",
     )
     gateway.virtual_key(
-        "k", team_id="t", customer_id="c", rate_limit_id="r", created_by_user_id="u"
+        "k",
+        team_id="t",
+        customer_id="c",
+        rate_limit_id="r",
+        created_by_user_id="u",
+        expires_at=T2,
     )
+    gateway.model_config("m", "k", "gpt-4o", rate_limit_id="r")
+    gateway.model_config("n", "k", "gpt-4o", "openai", rate_limit_id="r")
     gateway.provider_key(1, **{secret: f"env.{secret.upper()}" for secret in SECRETS})
     gateway.provider_config(1, "k", (1,), rate_limit_id="r")
     gateway.mcp_client(
@@ -275,6 +294,7 @@ ENTITIES: dict[str, Callable[[Get], dict[str, Any]]] = {
     "team": team,
     "virtual key": virtual_key,
     "provider config": provider_config,
+    "model budget": lambda get: provider_config(get)["model_budgets"][0],
     "provider key": lambda get: provider_config(get)["keys"][0],
     "mcp config": lambda get: virtual_key(get)["mcp_configs"][0],
     "mcp client": lambda get: virtual_key(get)["mcp_configs"][0]["mcp_client"],
@@ -289,6 +309,7 @@ ENTITIES: dict[str, Callable[[Get], dict[str, Any]]] = {
         ("team", TEAM),
         ("virtual key", VIRTUAL_KEY),
         ("provider config", PROVIDER_CONFIG),
+        ("model budget", MODEL_BUDGET),
         ("provider key", PROVIDER_KEY + SECRETS),
         ("mcp config", MCP_CONFIG),
         ("mcp client", MCP_CLIENT),
@@ -311,7 +332,7 @@ def test_an_entity_with_everything_has_all_keys_in_order(
         ("customer", without(CUSTOMER, CUSTOMER_OPTIONAL)),
         ("team", without(TEAM, TEAM_OPTIONAL)),
         ("virtual key", [*without(VIRTUAL_KEY, VIRTUAL_KEY_OPTIONAL)]),
-        ("provider config", without(PROVIDER_CONFIG, ["rate_limit_id", "rate_limit"])),
+        ("provider config", without(PROVIDER_CONFIG, PROVIDER_CONFIG_OPTIONAL)),
         ("provider key", PROVIDER_KEY),
         ("mcp config", MCP_CONFIG),
         ("mcp client", without(MCP_CLIENT, MCP_CLIENT_OPTIONAL)),
@@ -334,6 +355,17 @@ def test_a_rate_limit_with_the_least_leaves_out_what_is_unset() -> None:
     assert list(dumped) == without(RATE_LIMIT, RATE_LIMIT_OPTIONAL)
 
 
+def test_a_model_budget_with_the_least_leaves_out_what_is_unset() -> None:
+    dumped = ModelBudgetSchema().dump({"model_name": "o3", "budgets": []})
+
+    assert dumped == {"model_name": "o3", "budgets": []}
+
+
+@pytest.mark.parametrize("never", [None, "", "0001-01-01 00:00:00+00:00", "soon"])
+def test_a_key_that_never_expires_has_no_expires_at(never: str | None) -> None:
+    assert "expires_at" not in VirtualKeySchema().dump({"expires_at": never})
+
+
 def test_empty_text_counts_as_unset(gateway: Gateway, get: Get) -> None:
     gateway.team("t", "", budget_id="", rate_limit_id="", config_hash="", profile="")
 
@@ -345,13 +377,13 @@ def test_empty_text_counts_as_unset(gateway: Gateway, get: Get) -> None:
 @pytest.mark.parametrize(
     ("owner", "owner_keys"),
     [
-        ("customer_id", []),
+        ("customer_id", ["customer_id"]),
         ("team_id", ["team_id"]),
         ("virtual_key_id", ["virtual_key_id"]),
         ("provider_config_id", ["provider_config_id"]),
     ],
 )
-def test_a_budget_names_its_owner_last_in_both_layouts(
+def test_a_budget_names_its_owner_last_in_all_layouts(
     filled: Gateway, get: Get, owner: str, owner_keys: list[str]
 ) -> None:
     acme = customer(get, "acme")
