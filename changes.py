@@ -5,12 +5,13 @@ from typing import Any
 
 import peewee
 
-from index import Index
+from index import VIRTUAL_KEY, Index
 from models import (
     Budget,
     Customer,
     McpClient,
     McpConfig,
+    ModelConfig,
     Provider,
     ProviderConfig,
     ProviderConfigKey,
@@ -23,7 +24,7 @@ from models import (
 
 # Parts of so many entities, and so seldom changed, that all are made anew then.
 EVERYWHERE = (Provider, ProviderKey, McpClient)
-OWNERS = (Customer, Team, VirtualKey, ProviderConfig)
+OWNERS = (Customer, Team, VirtualKey, ProviderConfig, ModelConfig)
 
 Model = type[peewee.Model]
 
@@ -104,6 +105,8 @@ class _Touch:
             self._virtual_key(row.id)
         elif model in (ProviderConfig, McpConfig):
             self._virtual_key(row.virtual_key_id)
+        elif model is ModelConfig:
+            self._model_config(row)
         elif model is ProviderConfigKey:
             self._provider_config(row.provider_config_id)
         elif model is Budget:
@@ -111,6 +114,11 @@ class _Touch:
             self._team(row.team_id)
             self._virtual_key(row.virtual_key_id)
             self._provider_config(row.provider_config_id)
+            self._model_config(self.index.model_config.get(row.model_config_id))
+
+    def _model_config(self, config: Row | None) -> None:
+        if config is not None and config.scope == VIRTUAL_KEY:
+            self._virtual_key(config.scope_id)
 
     def _provider_config(self, config_id: Any) -> None:
         if (config := self.index.provider_config.get(config_id)) is not None:

@@ -1,4 +1,4 @@
-"""The rules that make entities of rows, both layouts alike.
+"""The rules that make entities of rows, all layouts alike.
 
 How an entity is put together (as JSON bytes, as plain data) is the builder's choice.
 """
@@ -15,6 +15,7 @@ from schemas import (
     EntitySchema,
     McpClientSchema,
     McpConfigSchema,
+    ModelBudgetSchema,
     ProviderConfigSchema,
     ProviderKeySchema,
     RateLimitSchema,
@@ -41,47 +42,54 @@ class Tree:
 
     def customer(self, row: Row, teams: Any, virtual_keys: Any) -> Any:
         """A customer with its teams and keys, which are built already."""
-        budgets = self._budgets("customer_id", row, _is_set(row.calendar_aligned))
-        budget_id = _budget_id(row, budgets)
         return self.builder.one(
             CustomerSchema,
             row,
-            budget_id=budget_id,
-            budget=self._budget_named(budget_id, budgets),
-            budgets=self._many(BudgetSchema, budgets),
-            rate_limit=self._rate_limit(row),
+            **self._spending("customer_id", row),
+            virtual_key_count=len(self.index.virtual_keys_of_customer.get(row.id, ())),
             teams=teams,
             virtual_keys=virtual_keys,
         )
 
     def team(self, row: Row, customer: Any, virtual_keys: Any) -> Any:
         """A team; `customer` goes in for its customer, if there is that row."""
-        budgets = self._budgets("team_id", row, _is_set(row.calendar_aligned))
-        budget_id = _budget_id(row, budgets)
         return self.builder.one(
             TeamSchema,
             row,
-            budget_id=budget_id,
+            **self._spending("team_id", row),
             customer=customer if row.customer_id in self.index.customer else None,
-            budget=self._budget_named(budget_id, budgets),
-            budgets=self._many(BudgetSchema, budgets),
-            rate_limit=self._rate_limit(row),
             virtual_keys=virtual_keys,
+            virtual_key_count=len(self.index.virtual_keys_of_team.get(row.id, ())),
         )
+
+    def _spending(self, owner: str, row: Row) -> dict[str, Any]:
+        """What a team or a customer may spend; `owner` is how its budgets name it."""
+        budgets = self.index.budgets(owner, row)
+        aligned = _is_aligned(row, budgets)
+        budgets = _owned(budgets, owner, row.id, aligned)
+        budget_id = _budget_id(row, budgets)
+        return {
+            "calendar_aligned": _stored(row.calendar_aligned, aligned),
+            "budget_id": budget_id,
+            "budget": self._budget_named(budget_id, budgets),
+            "budgets": self._many(BudgetSchema, budgets),
+            "rate_limit": self._rate_limit(row),
+        }
 
     def virtual_key(self, row: Row) -> Any:
         """A virtual key with its provider and MCP configs."""
-        own = self.index.budgets("virtual_key_id", row)
-        aligned = (
-            any(_is_set(budget.calendar_aligned) for budget in own)
-            if row.calendar_aligned is None
-            else _is_set(row.calendar_aligned)
-        )
-        budgets = self._budgets("virtual_key_id", row, aligned)
+        governing, of_models = self.index.model_configs(row.id)
+        if governing is None:
+            budgets = self.index.budgets("virtual_key_id", row)
+        else:
+            budgets = self._of_model_config(governing)
+        aligned = _is_aligned(row, budgets)
+        budgets = _owned(budgets, "virtual_key_id", row.id, aligned)
+        limited = governing or row
         return self.builder.one(
             VirtualKeySchema,
             row,
-            calendar_aligned=aligned,
+            calendar_aligned=_stored(row.calendar_aligned, aligned),
             value=self._value(row),
             provider_configs=self.builder.many(
                 self._provider_config(config, aligned)
@@ -94,7 +102,9 @@ class Tree:
             team=self._cut(self.index.team, row.team_id),
             customer=self._cut(self.index.customer, row.customer_id),
             budgets=self._many(BudgetSchema, budgets),
-            rate_limit=self._rate_limit(row),
+            rate_limit_id=limited.rate_limit_id,
+            rate_limit=self._rate_limit(limited),
+            model_budgets=self._model_budgets("virtual_key_id", row, of_models),
         )
 
     def _value(self, row: Row) -> str:
@@ -108,17 +118,51 @@ class Tree:
 
     def _provider_config(self, row: Row, aligned: bool) -> Any:
         keys = [self._with_provider(key) for key in self.index.provider_keys(row)]
-        # Older gateways: none attached, all allowed.
-        all_allowed = not keys if row.allow_all_keys is None else row.allow_all_keys
-        budgets = self._budgets("provider_config_id", row, aligned)
+        governing, of_models = self.index.model_configs(
+            row.virtual_key_id, row.provider
+        )
+        if governing is None:
+            budgets = self.index.budgets("provider_config_id", row)
+        else:
+            budgets = self._of_model_config(governing)
+        budgets = _owned(budgets, "provider_config_id", row.id, aligned)
+        limited = governing or row
         return self.builder.one(
             ProviderConfigSchema,
             row,
-            allow_all_keys=all_allowed,
+            # Older gateways: none attached, all allowed.
+            allow_all_keys=_stored(row.allow_all_keys, not keys),
             budgets=self._many(BudgetSchema, budgets),
-            rate_limit=self._rate_limit(row),
+            rate_limit_id=limited.rate_limit_id,
+            rate_limit=self._rate_limit(limited),
             keys=self._many(ProviderKeySchema, keys),
+            model_budgets=self._model_budgets("provider_config_id", row, of_models),
         )
+
+    def _model_budgets(self, owner: str, row: Row, configs: list[Row]) -> Any:
+        """What single models may spend of what a key or a provider config may."""
+        if not configs:
+            return None
+        return self.builder.many(
+            self.builder.one(
+                ModelBudgetSchema,
+                config,
+                budgets=self._many(
+                    BudgetSchema,
+                    _owned(self._of_model_config(config), owner, row.id, False),
+                ),
+                rate_limit=self._rate_limit(config),
+            )
+            for config in configs
+        )
+
+    def _of_model_config(self, config: Row) -> list[Row]:
+        """A model config's budgets; they have its alignment."""
+        aligned = _is_set(config.calendar_aligned)
+        return [
+            _completed(budget, calendar_aligned=aligned)
+            for budget in self.index.budgets_of_model_config(config)
+        ]
 
     def _with_provider(self, key: Row) -> Row:
         provider = None if key.provider else self.index.provider.get(key.provider_id)
@@ -139,13 +183,6 @@ class Tree:
         row = self.index.rate_limit.get(owner.rate_limit_id)
         return None if row is None else self.builder.one(RateLimitSchema, row)
 
-    def _budgets(self, owner: str, row: Row, aligned: bool) -> list[Row]:
-        """An owner's budgets, with what only the owner knows of them filled in."""
-        return [
-            _owned(budget, owner, row.id, aligned)
-            for budget in self.index.budgets(owner, row)
-        ]
-
     def _budget_named(self, budget_id: Any, budgets: list[Row]) -> Any:
         if not budgets:
             return None
@@ -156,18 +193,33 @@ class Tree:
         return self.builder.many(self.builder.one(schema, row) for row in rows)
 
 
-def _owned(budget: Row, owner: str, owner_id: Any, aligned: bool) -> Row:
-    completed = {}
-    if getattr(budget, owner) in (None, ""):
-        completed[owner] = owner_id
-    if budget.calendar_aligned is None:
-        completed["calendar_aligned"] = aligned
-    return budget._replace(**completed) if completed else budget
+def _is_aligned(owner: Row, budgets: list[Row]) -> bool:
+    """Whether an owner is: where its column is missing, if any budget of its is."""
+    if owner.calendar_aligned is not None:
+        return _is_set(owner.calendar_aligned)
+    return any(_is_set(budget.calendar_aligned) for budget in budgets)
+
+
+def _owned(budgets: list[Row], owner: str, owner_id: Any, aligned: bool) -> list[Row]:
+    """An owner's budgets, with what only the owner knows of them filled in."""
+    return [
+        _completed(budget, **{owner: owner_id, "calendar_aligned": aligned})
+        for budget in budgets
+    ]
+
+
+def _completed(row: Row, **known: Any) -> Row:
+    missing = {n: known[n] for n in known if getattr(row, n) in (None, "")}
+    return row._replace(**missing) if missing else row
 
 
 def _budget_id(owner: Row, budgets: list[Row]) -> Any:
     """Newer gateways name no budget on its owner: it is the first one then."""
     return budgets[0].id if budgets and not owner.budget_id else owner.budget_id
+
+
+def _stored(value: Any, otherwise: Any) -> Any:
+    return otherwise if value is None else value
 
 
 def _is_set(stored: Any) -> bool:

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
+import orjson
+
 ZERO_TIME = "0001-01-01T00:00:00Z"  # Go's zero time, which the gateway shows for unset
 MASK = "***"
 DEEPEST = 200  # levels of stored JSON; orjson writes no more than 254
@@ -19,6 +21,15 @@ _TIMESTAMP = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[ Tt](\d\d:\d\d)(?:(:\d\d)(?:[.,](\d+))?)?)?"
     r"(?: ?(?:[Zz]|UTC|([+-])(\d\d)(?::?(\d\d))?)(?: .*)?)?",
     re.ASCII,
+)
+_REFERENCES = ("env.", "vault.")
+_REFERRING = ("ref", "env_var", "vault_var", "value")
+_SECRET_NAME = re.compile("key|token|secret|passw|auth|credential|bearer", re.I)
+# "Authorization: Bearer x", "Bearer x", {"apiKey": "x"}: all after the name is masked.
+_SECRET_TEXT = re.compile(
+    rf"^([\w-]*(?:{_SECRET_NAME.pattern})[\w-]*:\s*|.*?\bbearer\s+"
+    rf'|.*?"[^"]*(?:{_SECRET_NAME.pattern})[^"]*"\s*:\s*).+',
+    re.I | re.S,
 )
 # The authority ends at the first / ? or #; what stands before its last @ is userinfo.
 _USERINFO = re.compile(r"^((?:[^/?#@]*:)?//|)[^/?#]*@")
@@ -141,10 +152,39 @@ def flag(value: Any) -> bool:
     return bool(value)
 
 
+def reference(stored: object) -> str:
+    """Return where a secret is read from, "env.NAME" or "vault.PATH"; "" if stored.
+
+    Gateways store such a text, or an object of it and what it leads to.
+    """
+    secret = _secret_object(stored)
+    parts = [stored] if secret is None else [secret.get(name) for name in _REFERRING]
+    texts = (part for part in parts if isinstance(part, str))
+    return next((text for text in texts if text.startswith(_REFERENCES)), "")
+
+
+def secret_text(stored: Any) -> Any:
+    """Return what a secret is stored as: where it is read from, else its value."""
+    secret = _secret_object(stored)
+    return stored if secret is None else reference(secret) or secret.get("value")
+
+
+def _secret_object(stored: object) -> dict[str, Any] | None:
+    """Return the object that a secret is stored as, be it as JSON text."""
+    if isinstance(stored, str) and stored.startswith("{"):
+        try:
+            stored = orjson.loads(stored)
+        except ValueError:
+            return None
+    if not isinstance(stored, dict) or stored.keys().isdisjoint(_REFERRING):
+        return None
+    return stored
+
+
 def env_value(value: object) -> dict[str, Any]:
-    """What may be told of a provider's secret: the variable it comes from, if any."""
-    from_env = isinstance(value, str) and value.startswith("env.")
-    return {"value": "", "env_var": value if from_env else "", "from_env": from_env}
+    """What may be shown of a provider's secret: where it comes from, if elsewhere."""
+    env_var = reference(value)
+    return {"value": "", "env_var": env_var, "from_env": env_var.startswith("env.")}
 
 
 def mask_value(value: str) -> str:
@@ -156,7 +196,7 @@ def mask_value(value: str) -> str:
 
 def mask_url(text: str) -> str:
     """A URL without what could be a credential: userinfo and every query value."""
-    if text.startswith("env."):
+    if text.startswith(_REFERENCES):
         return text
     text = _USERINFO.sub(rf"\1{MASK}@", text)
     address, query_mark, rest = text.partition("?")
@@ -170,3 +210,43 @@ def _mask_parameter(parameter: str) -> str:
     # A parameter without a name may be the whole credential ("?TOKEN").
     name, equals, _ = parameter.partition("=")
     return f"{name}={MASK}" if equals else MASK if parameter else ""
+
+
+def mask_arguments(arguments: list[str]) -> list[str]:
+    """A command's arguments without what could be a credential.
+
+    That is what `NAME=VALUE`, `--name=value` and `--name value` say under a name such
+    as API_KEY, and what URLs hide.
+    """
+    masked, follows = [], False
+    for argument in arguments:
+        masked.append(MASK if follows else _mask_argument(argument))
+        is_flag = argument.startswith("-") and "=" not in argument
+        follows = is_flag and _SECRET_NAME.search(argument) is not None
+    return masked
+
+
+def _mask_argument(argument: str) -> str:
+    name, equals, value = argument.partition("=")
+    if "://" in name:
+        return mask_url(argument)
+    if not equals:
+        return _SECRET_TEXT.sub(rf"\1{MASK}", argument)
+    shown = MASK if _SECRET_NAME.search(name) else _mask_argument(value)
+    return f"{name}={shown}"
+
+
+def mask_variables(variables: list[str]) -> list[str]:
+    """Environment variables, each `NAME` or `NAME=VALUE`, without their values."""
+    parts = (variable.partition("=") for variable in variables)
+    return [f"{name}={MASK}" if equals else name for name, equals, _ in parts]
+
+
+def mask_command(command: str) -> str:
+    """A command as it is shown, should it hold arguments, too."""
+    return " ".join(mask_arguments(command.split(" ")))
+
+
+def mask_certificate(pem: str) -> str:
+    """Certificates are public and shown; not a private key that stands among them."""
+    return MASK if "PRIVATE KEY" in pem else pem

@@ -119,6 +119,18 @@ class Gateway:
                 models.ProviderConfigKey, provider_config_id=id, provider_key_id=key
             )
 
+    def model_config(
+        self,
+        id: str,
+        virtual_key_id: str | None = None,
+        model_name: str = "*",
+        provider: str | None = None,
+        **values: Any,
+    ) -> None:
+        """Insert a model config of a virtual key, or of its provider config."""
+        row = {"id": id, "scope": "virtual_key", "scope_id": virtual_key_id, **values}
+        self.add(models.ModelConfig, model_name=model_name, provider=provider, **row)
+
     def mcp_client(self, id: int, **values: Any) -> None:
         row = {"id": id, "client_id": f"client-{id}", "name": f"mcp-{id}", **values}
         self.add(models.McpClient, **{"connection_type": "http", **row})

@@ -71,8 +71,10 @@ class PlainTree:
 
 def plain_body(name: str, index: Index, scope: Scope) -> bytes:
     entities = getattr(PlainTree(index, scope.masked), name)()
+    count = len(entities)
     schema = {"teams": TeamsAnswerSchema, "customers": CustomersAnswerSchema}[name]
-    return orjson.dumps(schema().dump({name: entities, "count": len(entities)}))
+    numbers = {"count": count, "total_count": count, "limit": count, "offset": 0}
+    return orjson.dumps(schema().dump({name: entities, **numbers}))
 
 
 def read(gateway: Gateway) -> Any:

@@ -251,6 +251,8 @@ def test_a_table_with_only_ids_gives_bare_teams(gateway: Gateway, get: Get) -> N
             "name": "",
             "budgets": [],
             "virtual_keys": [],
+            "calendar_aligned": False,
+            "virtual_key_count": 0,
             "profile": {},
             "config": {},
             "claims": {},
