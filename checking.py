@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 from marshmallow import Schema, ValidationError, fields
 
+import file_fields
 import file_schemas
 import schemas
 import values
@@ -179,7 +180,7 @@ def _rule(model: Model, column: str) -> tuple[Read, str]:
     """What reads a column, or raises; and what to say where it is unset."""
     read = readers(model).get(column, _text)
     stated = _fields(file_schemas, f"{model.__name__}FileSchema").get(column)
-    if isinstance(stated, file_schemas.Number | file_schemas.Duration):
+    if isinstance(stated, file_fields.Number | file_fields.Duration):
         read = stated.deserialize  # knows more: what is whole, what is above zero
     needed = (stated and stated.required) or (model, column) == (VirtualKey, "value")
     return read, "is missing" if needed else ""

@@ -18,7 +18,7 @@ import values
 from api_keys import is_expired
 from checking import ENCRYPTED, UNSET, Read, quoted, readers
 from database import Rows
-from file_schemas import NOT_KEPT, kept_secret
+from file_fields import NOT_KEPT, kept_secret
 from files import replace_file
 from index import Index, by_age
 from models import (

@@ -1,12 +1,10 @@
 """Believable customers, teams, virtual keys and what belongs to them, as rows."""
 
-import hashlib
 from collections import namedtuple
 from collections.abc import Sequence
 from typing import Any
 
 import models
-from config_file import json_text
 from draws import (
     AMOUNTS,
     CLAIMS,
@@ -32,6 +30,8 @@ from draws import (
     WEIGHTS,
     Draws,
 )
+from file_fields import VALUE_PREFIX, value_hash
+from file_members import json_text
 from new_rows import NewRows
 from values import stored_time
 
@@ -169,7 +169,7 @@ class Invention:
         itself = Owner("virtual_key_id", draws.uuid(), owner.language)
         task = draws.pick(owner.language.tasks)
         task = self._lengthened(task, owner.language.teams)
-        value = f"sk-bf-{draws.uuid()}"
+        value = f"{VALUE_PREFIX}{draws.uuid()}"
         aligned = self._add_budgets(itself, draws.deal((0, 0, 0, 1, 1, 2)), 1)
         self._rows.add(
             models.VirtualKey,
@@ -177,7 +177,7 @@ class Invention:
             name=f"{task} {draws.pick(STAGES)} {number}",
             description=draws.deal(DESCRIPTIONS),
             value=value,
-            value_hash=hashlib.sha256(value.encode()).hexdigest(),
+            value_hash=value_hash(value),
             encryption_status="plain_text",
             is_active=int(not draws.deal(RARELY)),
             rate_limit_id=self._add_rate_limit(1),
