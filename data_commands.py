@@ -24,15 +24,19 @@ SHOWN_NOTES = 20
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--replace", is_flag=True, help="Remove what is not in the files.")
-def load(files: tuple[Path, ...], replace: bool) -> None:
+@click.option("--strict", is_flag=True, help="Take nothing if a part is passed over.")
+def load(files: tuple[Path, ...], replace: bool, strict: bool) -> None:
     """Load files into our own database: all of it or nothing.
 
-    A gateway's config.json, what a gateway answered, or its database; - is standard
-    input.
+    A gateway's config.json, what a gateway answered, its database, or lists written by
+    hand; - is standard input.
     """
     from loading import load_files
 
-    click.echo(_load(lambda into: load_files(files, into, replace=replace)))
+    def load_into(into: Path) -> Any:
+        return load_files(files, into, replace=replace, strict=strict)
+
+    click.echo(_load(load_into))
 
 
 @click.command()

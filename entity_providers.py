@@ -122,10 +122,9 @@ def attached_keys(walk: Walk, entity: Entity, at: str) -> dict[str, Any]:
     if named_by not in lists and not walk.described:
         return {"provider_keys": None, "named_by": named_by}
     provider = entity.get("provider") if walk.described else None
-    keys = [
-        _attached(walk, member, where, provider)
-        for _, member, where in walk.members(lists.get(named_by), place)
-    ]
+    members = walk.members(lists.get(named_by), place)
+    attached = (_attached(walk, each, where, provider) for _, each, where in members)
+    keys = [key for key in attached if key is not None]
     if walk.described:
         every = keys == ["*"]
         keys = [] if every else keys
