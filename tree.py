@@ -21,6 +21,7 @@ from schemas import (
     RateLimitSchema,
     TeamSchema,
     VirtualKeySchema,
+    report_broken,
 )
 
 
@@ -158,7 +159,7 @@ class Tree:
 
     def _of_model_config(self, config: Row) -> list[Row]:
         """A model config's budgets; they have its alignment."""
-        aligned = _is_set(config.calendar_aligned)
+        aligned = _alignment(config)
         return [
             _completed(budget, calendar_aligned=aligned)
             for budget in self.index.budgets_of_model_config(config)
@@ -216,6 +217,16 @@ def _completed(row: Row, **known: Any) -> Row:
 def _budget_id(owner: Row, budgets: list[Row]) -> Any:
     """Newer gateways name no budget on its owner: it is the first one then."""
     return budgets[0].id if budgets and not owner.budget_id else owner.budget_id
+
+
+def _alignment(config: Row) -> bool:
+    stored = config.calendar_aligned
+    try:
+        return stored is not None and values.flag(stored)
+    except (ValueError, TypeError) as problem:
+        table = ModelBudgetSchema.table  # where nothing dumps the value itself
+        report_broken(table, config.id, "calendar_aligned", str(problem))
+        return False
 
 
 def _stored(value: Any, otherwise: Any) -> Any:
