@@ -187,7 +187,9 @@ def add_model_configs(gateway: Gateway) -> None:
     gateway.model_config("m-azure", "key-ops", provider="azure")
     gateway.model_config("m-gone", "gone")
     gateway.model_config("m-global", scope="global")
-    for id in ("ops", "dev", "openai", "o3", "any-o3", "azure", "gone", "global"):
+    gateway.model_config("m-user", "key-lone", scope="user")
+    ids = ("ops", "dev", "openai", "o3", "any-o3", "azure", "gone", "global", "user")
+    for id in ids:
         gateway.budget(f"b-{id}", model_config_id=f"m-{id}")
     gateway.budget("b-ops-2", model_config_id="m-ops", created_at=T1)
     gateway.budget("b-two", model_config_id="m-any-o3", virtual_key_id="key-lone")

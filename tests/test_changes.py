@@ -84,6 +84,7 @@ OF_MODEL_CONFIGS = {
     "UPDATE governance_budgets SET current_usage = 7 WHERE id = 'b-dev'": {"key-dev"},
     "UPDATE governance_budgets SET current_usage = 7 WHERE id = 'b-o3'": {"key-ops"},
     "UPDATE governance_budgets SET current_usage = 7 WHERE id = 'b-global'": set(),
+    "UPDATE governance_budgets SET current_usage = 7 WHERE id = 'b-user'": set(),
     "UPDATE governance_budgets SET model_config_id = 'm-dev' WHERE id = 'b-any-o3'": {
         "key-acme",
         "key-dev",

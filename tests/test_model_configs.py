@@ -102,22 +102,23 @@ def test_where_there_is_none_their_own_stands(gateway: Gateway, key: Key) -> Non
 def test_rows_of_other_scopes_are_not_ours(
     gateway: Gateway, key: Key, scope: str | None, provider: str, model_name: str
 ) -> None:
-    before = key()
-
     gateway.model_config("m", "k", model_name, provider, scope=scope)
 
-    assert key() == before
+    found = key()
+
+    assert (spending(found), spending(config(found))) == (OWN, CONFIGS_OWN)
+    assert "model_budgets" not in found.keys() | config(found).keys()
 
 
 @pytest.mark.parametrize("provider", ["OpenAI", "openai ", "bedrock"])
 def test_a_row_of_another_provider_governs_nothing(
     gateway: Gateway, key: Key, provider: str
 ) -> None:
-    before = key()
-
     gateway.model_config("m", "k", provider=provider)
 
-    assert key() == before
+    found = key()
+
+    assert (spending(found), spending(config(found))) == (OWN, CONFIGS_OWN)
 
 
 def test_of_two_rows_for_the_same_the_first_governs(gateway: Gateway, key: Key) -> None:
