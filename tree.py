@@ -65,9 +65,8 @@ class Tree:
 
     def _spending(self, owner: str, row: Row) -> dict[str, Any]:
         """What a team or a customer may spend; `owner` is how its budgets name it."""
-        budgets = self.index.budgets(owner, row)
-        aligned = _is_aligned(row, budgets)
-        budgets = _owned(budgets, owner, row.id, aligned)
+        aligned = self._is_aligned(owner, row)
+        budgets = self._budgets(owner, row, aligned)
         budget_id = _budget_id(row, budgets)
         return {
             "calendar_aligned": _stored(row.calendar_aligned, aligned),
@@ -80,13 +79,7 @@ class Tree:
     def virtual_key(self, row: Row) -> Any:
         """A virtual key with its provider and MCP configs."""
         governing, of_models = self.index.model_configs(row.id)
-        if governing is None:
-            budgets = self.index.budgets("virtual_key_id", row)
-        else:
-            budgets = self._of_model_config(governing)
-        aligned = _is_aligned(row, budgets)
-        budgets = _owned(budgets, "virtual_key_id", row.id, aligned)
-        limited = governing or row
+        aligned = self._is_aligned("virtual_key_id", row, governing)
         return self.builder.one(
             VirtualKeySchema,
             row,
@@ -102,9 +95,7 @@ class Tree:
             ),
             team=self._cut(self.index.team, row.team_id),
             customer=self._cut(self.index.customer, row.customer_id),
-            budgets=self._many(BudgetSchema, budgets),
-            rate_limit_id=limited.rate_limit_id,
-            rate_limit=self._rate_limit(limited),
+            **self._governed("virtual_key_id", row, aligned, governing),
             model_budgets=self._model_budgets("virtual_key_id", row, of_models),
         )
 
@@ -122,26 +113,32 @@ class Tree:
         governing, of_models = self.index.model_configs(
             row.virtual_key_id, row.provider
         )
-        if governing is None:
-            budgets = self.index.budgets("provider_config_id", row)
-        else:
-            budgets = self._of_model_config(governing)
-        budgets = _owned(budgets, "provider_config_id", row.id, aligned)
-        limited = governing or row
         return self.builder.one(
             ProviderConfigSchema,
             row,
             # Older gateways: none attached, all allowed.
             allow_all_keys=_stored(row.allow_all_keys, not keys),
-            budgets=self._many(BudgetSchema, budgets),
-            rate_limit_id=limited.rate_limit_id,
-            rate_limit=self._rate_limit(limited),
             keys=self._many(ProviderKeySchema, keys),
+            **self._governed("provider_config_id", row, aligned, governing),
             model_budgets=self._model_budgets("provider_config_id", row, of_models),
         )
 
+    def _governed(
+        self, owner: str, row: Row, aligned: bool, governing: Row | None
+    ) -> dict[str, Any]:
+        """What a key or a provider config may spend: as the model config that governs
+        it says, if there is one.
+        """
+        limited = row if governing is None else governing
+        budgets = self._budgets(owner, row, aligned, governing)
+        return {
+            "budgets": self._many(BudgetSchema, budgets),
+            "rate_limit_id": limited.rate_limit_id,
+            "rate_limit": self._rate_limit(limited),
+        }
+
     def _model_budgets(self, owner: str, row: Row, configs: list[Row]) -> Any:
-        """What single models may spend of what a key or a provider config may."""
+        """What may be spent on single models by a key or a provider config."""
         if not configs:
             return None
         return self.builder.many(
@@ -149,21 +146,32 @@ class Tree:
                 ModelBudgetSchema,
                 config,
                 budgets=self._many(
-                    BudgetSchema,
-                    _owned(self._of_model_config(config), owner, row.id, False),
+                    BudgetSchema, self._budgets(owner, row, False, config)
                 ),
                 rate_limit=self._rate_limit(config),
             )
             for config in configs
         )
 
-    def _of_model_config(self, config: Row) -> list[Row]:
-        """A model config's budgets; they have its alignment."""
-        aligned = _alignment(config)
-        return [
-            _completed(budget, calendar_aligned=aligned)
-            for budget in self.index.budgets_of_model_config(config)
-        ]
+    def _budgets(
+        self, owner: str, row: Row, aligned: bool, governing: Row | None = None
+    ) -> list[Row]:
+        """The budgets of an owner, or those of the model config that governs it, with
+        what they do not know of themselves.
+        """
+        if governing is None:
+            budgets = self.index.budgets(owner, row)
+        else:
+            budgets = self.index.budgets_of_model_config(governing)
+            aligned = _alignment(governing)
+        return [_completed(budget, owner, row.id, aligned) for budget in budgets]
+
+    def _is_aligned(self, owner: str, row: Row, governing: Row | None = None) -> bool:
+        """Whether an owner is: where its column is missing, if any budget of its is."""
+        if row.calendar_aligned is not None:
+            return _is_set(row.calendar_aligned)
+        budgets = self._budgets(owner, row, False, governing)
+        return any(_is_set(budget.calendar_aligned) for budget in budgets)
 
     def _with_provider(self, key: Row) -> Row:
         provider = None if key.provider else self.index.provider.get(key.provider_id)
@@ -194,24 +202,14 @@ class Tree:
         return self.builder.many(self.builder.one(schema, row) for row in rows)
 
 
-def _is_aligned(owner: Row, budgets: list[Row]) -> bool:
-    """Whether an owner is: where its column is missing, if any budget of its is."""
-    if owner.calendar_aligned is not None:
-        return _is_set(owner.calendar_aligned)
-    return any(_is_set(budget.calendar_aligned) for budget in budgets)
-
-
-def _owned(budgets: list[Row], owner: str, owner_id: Any, aligned: bool) -> list[Row]:
-    """An owner's budgets, with what only the owner knows of them filled in."""
-    return [
-        _completed(budget, **{owner: owner_id, "calendar_aligned": aligned})
-        for budget in budgets
-    ]
-
-
-def _completed(row: Row, **known: Any) -> Row:
-    missing = {n: known[n] for n in known if getattr(row, n) in (None, "")}
-    return row._replace(**missing) if missing else row
+def _completed(budget: Row, owner: str, owner_id: Any, aligned: bool) -> Row:
+    """A budget that names its owner and has its alignment."""
+    missing: dict[str, Any] = {}
+    if getattr(budget, owner) in (None, ""):
+        missing[owner] = owner_id
+    if budget.calendar_aligned is None:
+        missing["calendar_aligned"] = aligned
+    return budget._replace(**missing) if missing else budget
 
 
 def _budget_id(owner: Row, budgets: list[Row]) -> Any:
