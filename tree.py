@@ -64,7 +64,10 @@ class Tree:
         )
 
     def _spending(self, owner: str, row: Row) -> dict[str, Any]:
-        """What a team or a customer may spend; `owner` is how its budgets name it."""
+        """The members of a team or a customer that say what it may spend.
+
+        `owner` is the column by which its budgets name it.
+        """
         aligned = self._is_aligned(owner, row)
         budgets = self._budgets(owner, row, aligned)
         budget_id = _budget_id(row, budgets)
@@ -126,8 +129,8 @@ class Tree:
     def _governed(
         self, owner: str, row: Row, aligned: bool, governing: Row | None
     ) -> dict[str, Any]:
-        """What a key or a provider config may spend: as the model config that governs
-        it says, if there is one.
+        """The members of a key or a provider config that say what it may spend: those
+        of the model config that governs it, if there is one.
         """
         limited = row if governing is None else governing
         budgets = self._budgets(owner, row, aligned, governing)
@@ -138,7 +141,7 @@ class Tree:
         }
 
     def _model_budgets(self, owner: str, row: Row, configs: list[Row]) -> Any:
-        """What may be spent on single models by a key or a provider config."""
+        """The model budgets of a key or a provider config; None if it has none."""
         if not configs:
             return None
         return self.builder.many(
@@ -156,8 +159,8 @@ class Tree:
     def _budgets(
         self, owner: str, row: Row, aligned: bool, governing: Row | None = None
     ) -> list[Row]:
-        """The budgets of an owner, or those of the model config that governs it, with
-        what they do not know of themselves.
+        """The budgets of an owner, or those of the model config that governs it; each
+        names the owner and has its alignment.
         """
         if governing is None:
             budgets = self.index.budgets(owner, row)
@@ -167,7 +170,7 @@ class Tree:
         return [_completed(budget, owner, row.id, aligned) for budget in budgets]
 
     def _is_aligned(self, owner: str, row: Row, governing: Row | None = None) -> bool:
-        """Whether an owner is: where its column is missing, if any budget of its is."""
+        """True if an owner is; where its column is missing, if any of its budgets is."""
         if row.calendar_aligned is not None:
             return _is_set(row.calendar_aligned)
         budgets = self._budgets(owner, row, False, governing)

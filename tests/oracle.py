@@ -221,7 +221,7 @@ class Oracle:
         ]
 
     def model_budgets(self, owner: str, row: Row, models: list[Row]) -> Any:
-        told = [
+        shown = [
             entity(
                 model_name=text(model["model_name"]),
                 budgets=self.model_spending(owner, row, model),
@@ -230,7 +230,7 @@ class Oracle:
             for model in models
             if model["model_name"] != "*"
         ]
-        return told or ...
+        return shown or ...
 
     def own_budgets(self, owner: str, row: Row, aligned: Any) -> list[Row]:
         return [

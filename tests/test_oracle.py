@@ -163,12 +163,12 @@ def test_both_lists_are_what_the_oracle_says(
 
 
 def test_the_databases_hold_what_they_are_for(tmp_path: Path) -> None:
-    told = ""
+    answers = ""
     for seed in range(40):
         gateway = Gateway(tmp_path / f"{seed}.db", "july")
         Maker(gateway, seed).fill()
-        told += oracle.answer(gateway.path, "teams")
+        answers += oracle.answer(gateway.path, "teams")
 
     for part in ('"model_budgets":[{', '"rate_limit":{', '"keys":[{', '"expires_at":'):
-        assert told.count(part) > 40, part
-    assert told.count('"provider_config_id":') > 40
+        assert answers.count(part) > 40, part
+    assert answers.count('"provider_config_id":') > 40
