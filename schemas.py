@@ -180,7 +180,7 @@ class JsonShape(JsonText):
 
 
 def _is_of(kind: type, member: Any) -> bool:
-    """Whether a member of a JSON object is of a kind; an array only if of texts."""
+    """True if a member of a JSON object is of a kind; an array, if it is of texts."""
     if isinstance(member, list):
         return kind is list and all(isinstance(each, str) for each in member)
     return type(member) is kind

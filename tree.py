@@ -21,6 +21,7 @@ from schemas import (
     RateLimitSchema,
     TeamSchema,
     VirtualKeySchema,
+    report_broken,
 )
 
 
@@ -63,10 +64,12 @@ class Tree:
         )
 
     def _spending(self, owner: str, row: Row) -> dict[str, Any]:
-        """What a team or a customer may spend; `owner` is how its budgets name it."""
-        budgets = self.index.budgets(owner, row)
-        aligned = _is_aligned(row, budgets)
-        budgets = _owned(budgets, owner, row.id, aligned)
+        """The members of a team or a customer that say what it may spend.
+
+        `owner` is the column by which its budgets name it.
+        """
+        aligned = self._is_aligned(owner, row)
+        budgets = self._budgets(owner, row, aligned)
         budget_id = _budget_id(row, budgets)
         return {
             "calendar_aligned": _stored(row.calendar_aligned, aligned),
@@ -79,13 +82,7 @@ class Tree:
     def virtual_key(self, row: Row) -> Any:
         """A virtual key with its provider and MCP configs."""
         governing, of_models = self.index.model_configs(row.id)
-        if governing is None:
-            budgets = self.index.budgets("virtual_key_id", row)
-        else:
-            budgets = self._of_model_config(governing)
-        aligned = _is_aligned(row, budgets)
-        budgets = _owned(budgets, "virtual_key_id", row.id, aligned)
-        limited = governing or row
+        aligned = self._is_aligned("virtual_key_id", row, governing)
         return self.builder.one(
             VirtualKeySchema,
             row,
@@ -101,9 +98,7 @@ class Tree:
             ),
             team=self._cut(self.index.team, row.team_id),
             customer=self._cut(self.index.customer, row.customer_id),
-            budgets=self._many(BudgetSchema, budgets),
-            rate_limit_id=limited.rate_limit_id,
-            rate_limit=self._rate_limit(limited),
+            **self._governed("virtual_key_id", row, aligned, governing),
             model_budgets=self._model_budgets("virtual_key_id", row, of_models),
         )
 
@@ -121,26 +116,32 @@ class Tree:
         governing, of_models = self.index.model_configs(
             row.virtual_key_id, row.provider
         )
-        if governing is None:
-            budgets = self.index.budgets("provider_config_id", row)
-        else:
-            budgets = self._of_model_config(governing)
-        budgets = _owned(budgets, "provider_config_id", row.id, aligned)
-        limited = governing or row
         return self.builder.one(
             ProviderConfigSchema,
             row,
             # Older gateways: none attached, all allowed.
             allow_all_keys=_stored(row.allow_all_keys, not keys),
-            budgets=self._many(BudgetSchema, budgets),
-            rate_limit_id=limited.rate_limit_id,
-            rate_limit=self._rate_limit(limited),
             keys=self._many(ProviderKeySchema, keys),
+            **self._governed("provider_config_id", row, aligned, governing),
             model_budgets=self._model_budgets("provider_config_id", row, of_models),
         )
 
+    def _governed(
+        self, owner: str, row: Row, aligned: bool, governing: Row | None
+    ) -> dict[str, Any]:
+        """The members of a key or a provider config that say what it may spend: those
+        of the model config that governs it, if there is one.
+        """
+        limited = row if governing is None else governing
+        budgets = self._budgets(owner, row, aligned, governing)
+        return {
+            "budgets": self._many(BudgetSchema, budgets),
+            "rate_limit_id": limited.rate_limit_id,
+            "rate_limit": self._rate_limit(limited),
+        }
+
     def _model_budgets(self, owner: str, row: Row, configs: list[Row]) -> Any:
-        """What single models may spend of what a key or a provider config may."""
+        """The model budgets of a key or a provider config; None if it has none."""
         if not configs:
             return None
         return self.builder.many(
@@ -148,21 +149,32 @@ class Tree:
                 ModelBudgetSchema,
                 config,
                 budgets=self._many(
-                    BudgetSchema,
-                    _owned(self._of_model_config(config), owner, row.id, False),
+                    BudgetSchema, self._budgets(owner, row, False, config)
                 ),
                 rate_limit=self._rate_limit(config),
             )
             for config in configs
         )
 
-    def _of_model_config(self, config: Row) -> list[Row]:
-        """A model config's budgets; they have its alignment."""
-        aligned = _is_set(config.calendar_aligned)
-        return [
-            _completed(budget, calendar_aligned=aligned)
-            for budget in self.index.budgets_of_model_config(config)
-        ]
+    def _budgets(
+        self, owner: str, row: Row, aligned: bool, governing: Row | None = None
+    ) -> list[Row]:
+        """The budgets of an owner, or those of the model config that governs it; each
+        names the owner and has its alignment.
+        """
+        if governing is None:
+            budgets = self.index.budgets(owner, row)
+        else:
+            budgets = self.index.budgets_of_model_config(governing)
+            aligned = _alignment(governing)
+        return [_completed(budget, owner, row.id, aligned) for budget in budgets]
+
+    def _is_aligned(self, owner: str, row: Row, governing: Row | None = None) -> bool:
+        """True if an owner is; where its column is missing, if any of its budgets is."""
+        if row.calendar_aligned is not None:
+            return _is_set(row.calendar_aligned)
+        budgets = self._budgets(owner, row, False, governing)
+        return any(_is_set(budget.calendar_aligned) for budget in budgets)
 
     def _with_provider(self, key: Row) -> Row:
         provider = None if key.provider else self.index.provider.get(key.provider_id)
@@ -193,29 +205,29 @@ class Tree:
         return self.builder.many(self.builder.one(schema, row) for row in rows)
 
 
-def _is_aligned(owner: Row, budgets: list[Row]) -> bool:
-    """Whether an owner is: where its column is missing, if any budget of its is."""
-    if owner.calendar_aligned is not None:
-        return _is_set(owner.calendar_aligned)
-    return any(_is_set(budget.calendar_aligned) for budget in budgets)
-
-
-def _owned(budgets: list[Row], owner: str, owner_id: Any, aligned: bool) -> list[Row]:
-    """An owner's budgets, with what only the owner knows of them filled in."""
-    return [
-        _completed(budget, **{owner: owner_id, "calendar_aligned": aligned})
-        for budget in budgets
-    ]
-
-
-def _completed(row: Row, **known: Any) -> Row:
-    missing = {n: known[n] for n in known if getattr(row, n) in (None, "")}
-    return row._replace(**missing) if missing else row
+def _completed(budget: Row, owner: str, owner_id: Any, aligned: bool) -> Row:
+    """A budget that names its owner and has its alignment."""
+    missing: dict[str, Any] = {}
+    if getattr(budget, owner) in (None, ""):
+        missing[owner] = owner_id
+    if budget.calendar_aligned is None:
+        missing["calendar_aligned"] = aligned
+    return budget._replace(**missing) if missing else budget
 
 
 def _budget_id(owner: Row, budgets: list[Row]) -> Any:
     """Newer gateways name no budget on its owner: it is the first one then."""
     return budgets[0].id if budgets and not owner.budget_id else owner.budget_id
+
+
+def _alignment(config: Row) -> bool:
+    stored = config.calendar_aligned
+    try:
+        return stored is not None and values.flag(stored)
+    except (ValueError, TypeError) as problem:
+        table = ModelBudgetSchema.table  # where nothing dumps the value itself
+        report_broken(table, config.id, "calendar_aligned", str(problem))
+        return False
 
 
 def _stored(value: Any, otherwise: Any) -> Any:

@@ -182,7 +182,7 @@ def _secret_object(stored: object) -> dict[str, Any] | None:
 
 
 def env_value(value: object) -> dict[str, Any]:
-    """What may be shown of a provider's secret: where it comes from, if elsewhere."""
+    """Return what is shown of a provider's secret: where it is read from, if it is."""
     env_var = reference(value)
     return {"value": "", "env_var": env_var, "from_env": env_var.startswith("env.")}
 

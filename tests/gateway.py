@@ -174,5 +174,26 @@ def fill(gateway: Gateway) -> None:
     gateway.budget("budget-config", "provider_config_id", 1)
 
 
+def add_model_configs(gateway: Gateway) -> None:
+    """What may be spent beside what fill() says, by model configs: of two keys, of a
+    provider config, of single models; and some of what is not there.
+    """
+    gateway.model_config("m-ops", "key-ops", rate_limit_id="limit-1")
+    gateway.model_config("m-ops-again", "key-ops", created_at=T1)
+    gateway.model_config("m-dev", "key-dev", calendar_aligned=1)
+    gateway.model_config("m-openai", "key-ops", provider="openai", calendar_aligned=1)
+    gateway.model_config("m-o3", "key-ops", "o3", "openai", rate_limit_id="limit-1")
+    gateway.model_config("m-any-o3", "key-acme", "o3")
+    gateway.model_config("m-azure", "key-ops", provider="azure")
+    gateway.model_config("m-gone", "gone")
+    gateway.model_config("m-global", scope="global")
+    gateway.model_config("m-user", "key-lone", scope="user")
+    ids = ("ops", "dev", "openai", "o3", "any-o3", "azure", "gone", "global", "user")
+    for id in ids:
+        gateway.budget(f"b-{id}", model_config_id=f"m-{id}")
+    gateway.budget("b-ops-2", model_config_id="m-ops", created_at=T1)
+    gateway.budget("b-two", model_config_id="m-any-o3", virtual_key_id="key-lone")
+
+
 def _stored(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, dict | list) else value

@@ -128,6 +128,12 @@ def add_the_weird(gateway: Gateway) -> None:
     gateway.budget("of-config", "provider_config_id", 70, max_limit="much")
     gateway.budget("of-weird", "customer_id", "weird", current_usage=2**53 + 1)
     gateway.budget("of-nobody", calendar_aligned=1)
+    gateway.model_config("all", "both", rate_limit_id="gone", calendar_aligned="?")
+    gateway.model_config("some", "both", None, "openai", created_at="yesterday")
+    gateway.model_config("o3", "elsewhere", "o3", "", rate_limit_id="limit-1")
+    gateway.model_config("elsewhere", "key-acme", scope="global")
+    gateway.budget("of-all", model_config_id="all", created_at=T1)
+    gateway.budget("of-o3", model_config_id="o3", customer_id="acme")
 
 
 @pytest.fixture
@@ -444,8 +450,19 @@ LAYOUT_CHANGES = {
         " WHERE id = 'budget-ops'",
         "UPDATE governance_budgets SET provider_config_id = 70",
         "UPDATE governance_budgets SET virtual_key_id = 'key-lone'",
+        "UPDATE governance_model_configs SET scope = 'virtual_key', model_name = '*'",
+        "UPDATE governance_model_configs SET provider = NULL, rate_limit_id = NULL",
+        "UPDATE governance_model_configs SET scope_id = 'key-ops'",
+        "DELETE FROM governance_model_configs",
     ],
 }
+LAYOUT_CHANGES["may"] = [
+    *LAYOUT_CHANGES["april"],
+    "UPDATE governance_budgets SET provider_config_id = 70",
+    "UPDATE governance_budgets SET virtual_key_id = 'key-lone'",
+    "UPDATE governance_virtual_keys SET calendar_aligned = 1",
+    "UPDATE governance_virtual_keys SET budget_id = 'budget-ops'",
+]
 
 
 @pytest.mark.parametrize(
