@@ -15,7 +15,7 @@ from gateway import Gateway
 
 from api_keys import create_api_key
 from database import Reader
-from file_schemas import duration_problem
+from file_fields import duration_problem
 from generating import GenerateError, generate
 from models import MODELS, REQUIRED
 from own_database import NotOurs, read_tables, writing

@@ -28,7 +28,7 @@ LONG_MODULES = {
     "schemas.py": "one description of every shape: cut in two, it would be two",
     "models.py": "one declaration for each of the eleven tables",
     "file_schemas.py": "one declaration for each part of a config.json",
-    "captured.py": "one step for each noun, and they call each other",
+    "entities.py": "one step for each noun, and they call each other",
     "merging.py": "one pass over all tables, whose steps share the rows",
 }
 
