@@ -196,7 +196,8 @@ def _usage(model: Model, row: Row, column: str, limit_column: str) -> Findings:
 def _owners(index: Index) -> Findings:
     """Budgets that belong to nobody, or to more than one."""
     naming: dict[Any, list[Owner]] = defaultdict(list)
-    for model in OWNERS.values():
+    naming_models: tuple[Model, ...] = (*OWNERS.values(), Provider)
+    for model in naming_models:
         for row in index.rows[model]:
             if row.budget_id not in UNSET:
                 naming[row.budget_id].append((model, row.id))

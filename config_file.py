@@ -10,6 +10,7 @@ from file_schemas import (
     FileSchema,
     GovernanceFileSchema,
     McpFileSchema,
+    ProviderFileSchema,
     known,
 )
 from walk import Owner, Walk
@@ -96,10 +97,14 @@ def add_config(draft: Draft, document: dict[str, Any], source: str) -> None:
         for each in (clients if isinstance(clients, list) else ())
         if isinstance(each, dict) and isinstance(each.get("name"), str)
     ]
+    governed = _governed(walk, governance.pop("providers", None), source)
     for name in list(providers):
         place = f"{source}: providers.{name}"
         provider = {**walk.object(providers.pop(name), place), "name": name.lower()}
+        provider |= governed.pop(provider["name"], {})
         walk.one("provider", provider, place)
+    for name, provider in governed.items():
+        walk.one("provider", provider, f"{source}: governance.providers.{name}")
     walk.each("mcp_client", clients, f"{source}: mcp.client_configs")
     for name, noun in GOVERNANCE.items():
         walk.each(noun, alone.pop(name, None), f"{source}: {name}")
@@ -117,6 +122,20 @@ def _part(
     place = f"{source}: {name}"
     part = walk.object(config.get(name), place)
     return named(walk.draft, schema, part, place)
+
+
+def _governed(walk: Walk, listed: Any, source: str) -> dict[str, dict[str, Any]]:
+    """Return what governs whole providers, by their names."""
+    place = f"{source}: governance.providers"
+    found = {}
+    for _, member, at in walk.members(listed, place):
+        part = named(walk.draft, ProviderFileSchema, walk.object(member, at), at)
+        name = part.pop("provider", None) or part.get("name")
+        if isinstance(name, str) and name:
+            found[name.lower()] = {**part, "name": name.lower()}
+        else:
+            walk.wrong(f"{at}.name", "is missing")
+    return found
 
 
 def _version(

@@ -39,7 +39,10 @@ def _read_provider(walk: Walk, entity: Entity, at: str) -> Any:
     name = entity.setdefault("name", name) if name else entity.get("name")
     walk.each("provider_key", entity.pop("keys", None), f"{at}.keys", provider=name)
     for noun in ("budget", "rate_limit"):
-        walk.mention(noun, entity.pop(noun, None), f"{at}.{noun}")
+        made = f"provider-{name}-{noun.removeprefix('rate_')}"
+        part = entity.pop(noun, None)
+        if key := walk.mention(noun, part, f"{at}.{noun}", made=made):
+            entity[f"{noun}_id"] = key
     walk.each("budget", entity.pop("budgets", None), f"{at}.budgets")
     values = walk.load(ProviderFileSchema, entity, at)
     number = values.pop("number", None)

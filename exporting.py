@@ -7,6 +7,7 @@ refers to nothing: a gateway would not start on it.
 """
 
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from operator import attrgetter
 from pathlib import Path
@@ -41,6 +42,7 @@ Layout = Literal["older", "newer"]
 
 LONG_PAST = "1970-01-01T00:00:00Z"
 VERSION = 2  # newer gateways then take an empty list for none, not for all
+GOVERNING: tuple[str, ...] = ("budget_id", "rate_limit_id")
 BY_NUMBER = attrgetter("id")
 
 
@@ -109,6 +111,8 @@ class _Export:
             governance["model_configs"] = [
                 self._owner("model_config_id", row) for row in configs
             ]
+        if governed := list(self._governed_providers()):
+            governance["providers"] = governed
         for row in by_age(index.rows[Budget]):
             if row.id not in self.owned:
                 self.budgets[row.id] = self._members(Budget, row)
@@ -243,6 +247,14 @@ class _Export:
             del config["mcp_client_id"]
             config["mcp_client_name"] = client.name
         return config
+
+    def _governed_providers(self) -> Iterator[Json]:
+        """What governs providers as wholes."""
+        for row in sorted(self.index.rows[Provider], key=BY_NUMBER):
+            said = self._members(Provider, row)
+            governing = {name: said[name] for name in GOVERNING if name in said}
+            if governing:
+                yield {"name": row.name, **governing}
 
     def _providers(self) -> Json:
         providers: Json = {

@@ -273,7 +273,6 @@ class ProviderKeyFileSchema(Timed):
 class ProviderFileSchema(Timed):
     holds = ("keys", "provider", *LIMITS)
     passed_over = (
-        "budget_id",
         "concurrency_and_buffer_size",
         "custom_provider_config",
         "description",
@@ -283,7 +282,6 @@ class ProviderFileSchema(Timed):
         "pricing_overrides",
         "provider_status",
         "proxy_config",
-        "rate_limit_id",
         "send_back_raw_request",
         "send_back_raw_response",
         "status",
@@ -292,6 +290,8 @@ class ProviderFileSchema(Timed):
 
     number = Number(whole=True)
     name = NonEmpty(required=True)
+    budget_id = Name()
+    rate_limit_id = Name()
 
 
 class StdioFileSchema(FileSchema):
@@ -353,13 +353,13 @@ class GovernanceFileSchema(FileSchema):
         "teams",
         "virtual_keys",
         "model_configs",
+        "providers",
     )
     passed_over = (
         "auth_config",
         "business_units",
         "complexity_analyzer_config",
         "pricing_overrides",
-        "providers",
         "roles",
         "routing_rules",
     )

@@ -12,6 +12,7 @@ from models import (
     Customer,
     McpClient,
     ModelConfig,
+    Provider,
     ProviderConfig,
     ProviderKey,
     RateLimit,
@@ -19,6 +20,7 @@ from models import (
     VirtualKey,
 )
 
+RATE_LIMITED = (Customer, Team, VirtualKey, ProviderConfig, ModelConfig, Provider)
 OWNERS: dict[str, Model] = {**BUDGET_OWNERS, "model_config_id": ModelConfig}
 NOUNS: dict[Model, str] = {
     Customer: "customer",
@@ -100,7 +102,8 @@ def _check_references(merge: Merge) -> None:
     _check_reference(merge, Team, "customer_id", Customer)
     _check_reference(merge, VirtualKey, "customer_id", Customer)
     _check_reference(merge, VirtualKey, "team_id", Team)
-    for model in (Customer, Team, VirtualKey, ProviderConfig, ModelConfig):
+    _check_reference(merge, Provider, "budget_id", Budget)
+    for model in RATE_LIMITED:
         _check_reference(merge, model, "rate_limit_id", RateLimit)
     for column, owner in OWNERS.items():
         _check_reference(merge, Budget, column, owner)

@@ -268,6 +268,8 @@ class McpClient(peewee.Model):
 class Provider(peewee.Model):
     id = integer(primary_key=True)
     name = text(unique=True)
+    budget_id = text()
+    rate_limit_id = text()
     created_at = timestamp()
     updated_at = timestamp()
 

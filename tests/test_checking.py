@@ -358,6 +358,8 @@ LEADS_NOWHERE = [
     ("config_keys", "1", "provider_id", "provider 9"),
     (MODEL_CONFIGS, '"m"', "rate_limit_id", 'rate limit "x"'),
     (MODEL_CONFIGS, '"m"', "budget_id", 'budget "x"'),
+    ("config_providers", "1", "budget_id", 'budget "x"'),
+    ("config_providers", "1", "rate_limit_id", 'rate limit "x"'),
 ]
 
 
@@ -568,6 +570,13 @@ def test_a_budget_of_a_model_config_has_its_owner(gateway: Gateway) -> None:
     gateway.budget("b-x", "model_config_id", "m")
 
     assert lines(gateway) == []
+
+
+def test_a_budget_of_a_provider_has_its_owner(whole: Gateway) -> None:
+    whole.budget("b-x")
+    whole.execute("UPDATE config_providers SET budget_id = 'b-x'")
+
+    assert lines(whole) == []
 
 
 def test_a_model_config_of_no_virtual_key_is_found(own: Gateway) -> None:

@@ -92,6 +92,7 @@ def complete(gateway: Gateway) -> None:
     gateway.budget("b-t", "team_id", "t")
     gateway.budget("b-v", "virtual_key_id", "v")
     gateway.budget("b-1", "provider_config_id", 1)
+    gateway.budget("b-loose")
     gateway.budget("b-m", model_config_id="m")
     older = {} if gateway.layout == "july" else {"budget_id": "b-m"}
     scope = {"scope": "global", "scope_id": None, **older}
@@ -198,6 +199,8 @@ FIELDS: list[tuple[Any, str, Any]] = [
     (models.ProviderConfig, "allowed_models", '["gpt-4o","o3"]'),
     (models.ProviderConfig, "blacklisted_models", '["o3"]'),
     (models.ProviderConfig, "rate_limit_id", "s"),
+    (models.Provider, "budget_id", "b-loose"),
+    (models.Provider, "rate_limit_id", "s"),
     (models.ModelConfig, "model_name", "*"),
     (models.ModelConfig, "provider", None),
     (models.ModelConfig, "scope", None),
@@ -507,7 +510,8 @@ def test_in_the_newer_layout_owners_are_aligned(older: Gateway) -> None:
     governance = config_of(older, "newer")["governance"]
 
     assert governance["teams"][0]["calendar_aligned"] is True
-    assert "calendar_aligned" not in json.dumps(governance["budgets"])
+    owned = [budget for budget in governance["budgets"] if budget["id"] != "b-loose"]
+    assert "calendar_aligned" not in json.dumps(owned)
 
 
 # What a layout cannot hold
@@ -631,7 +635,7 @@ def test_the_older_layout_is_that_of_older_gateways(older: Gateway) -> None:
     assert virtual_key["budget_id"] == "b-v"
     assert (config["budget_id"], config["allowed_keys"]) == ("b-1", ["key-1"])
     assert {b["id"]: b.get("calendar_aligned") for b in governance["budgets"]} == (
-        dict.fromkeys(("b-c", "b-t", "b-v", "b-1", "b-m"), False)
+        dict.fromkeys(("b-c", "b-t", "b-v", "b-1", "b-m"), False) | {"b-loose": None}
     )
     newer = {"key_ids", "allow_all_keys", "blacklisted_models", "budgets", "team_id"}
     assert newer.isdisjoint({*config, *governance["budgets"][1]})
@@ -645,7 +649,7 @@ def test_the_newer_layout_is_that_of_newer_gateways(older: Gateway) -> None:
     (virtual_key,) = governance["virtual_keys"]
     (config,) = virtual_key["provider_configs"]
     by_id = {budget["id"]: budget for budget in governance["budgets"]}
-    assert sorted(by_id) == ["b-c", "b-m", "b-t", "b-v"]
+    assert sorted(by_id) == ["b-c", "b-loose", "b-m", "b-t", "b-v"]
     assert by_id["b-c"]["customer_id"] == "c"
     assert by_id["b-t"]["team_id"] == "t"
     assert by_id["b-v"]["virtual_key_id"] == "v"
