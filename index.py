@@ -126,14 +126,14 @@ class Index:
         return _by_id(self.rows[ModelConfig])
 
     @cached_property
-    def model_configs_of(self) -> dict[tuple[Any, str], list[Row]]:
-        """Virtual keys' model configs, by key and provider ("" for that of none)."""
+    def model_configs_of(self) -> dict[tuple[Any, str | None], list[Row]]:
+        """Virtual keys' model configs, by key and provider (None for that of none)."""
         ours = [
             row
             for row in self.rows[ModelConfig]
             if row.scope == VIRTUAL_KEY and row.scope_id
         ]
-        groups = _grouped_by(ours, lambda row: (row.scope_id, row.provider or ""))
+        groups = _grouped_by(ours, lambda row: (row.scope_id, row.provider or None))
         return {place: by_age(rows) for place, rows in groups.items()}
 
     @cached_property
@@ -166,12 +166,12 @@ class Index:
         return by_age(budgets)
 
     def model_configs(
-        self, virtual_key_id: Any, provider: Any = None
+        self, virtual_key_id: Any, provider: str | None = None
     ) -> tuple[Row | None, list[Row]]:
         """The model config that governs a virtual key, or its provider config of a
         provider, if there is one; and those of single models.
         """
-        rows = self.model_configs_of.get((virtual_key_id, provider or ""))
+        rows = self.model_configs_of.get((virtual_key_id, provider))
         if rows is None:
             return None, []
         governing = (row for row in rows if row.model_name == ALL_MODELS)

@@ -114,7 +114,7 @@ class Tree:
     def _provider_config(self, row: Row, aligned: bool) -> Any:
         keys = [self._with_provider(key) for key in self.index.provider_keys(row)]
         governing, of_models = self.index.model_configs(
-            row.virtual_key_id, row.provider
+            row.virtual_key_id, row.provider or ""
         )
         return self.builder.one(
             ProviderConfigSchema,
@@ -170,7 +170,7 @@ class Tree:
         return [_completed(budget, owner, row.id, aligned) for budget in budgets]
 
     def _is_aligned(self, owner: str, row: Row, governing: Row | None = None) -> bool:
-        """True if an owner is; where its column is missing, if any of its budgets is."""
+        """True if an owner is; where its column is missing, if one of its budgets."""
         if row.calendar_aligned is not None:
             return _is_set(row.calendar_aligned)
         budgets = self._budgets(owner, row, False, governing)

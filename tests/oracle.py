@@ -165,7 +165,7 @@ class Oracle:
         )
 
     def config(self, row: Row, aligned: Any) -> Row:
-        models = self.models_of(row["virtual_key_id"], row["provider"])
+        models = self.models_of(row["virtual_key_id"], row["provider"] or "")
         budgets, limit_id = self.spending("provider_config_id", row, aligned, models)
         attached = [
             link["table_key_id"]
@@ -202,7 +202,7 @@ class Oracle:
             for row in in_order(self.rows["models"])
             if row["scope"] == "virtual_key"
             and row["scope_id"] == key_id
-            and (row["provider"] or "") == (provider or "")
+            and (row["provider"] or None) == provider
         ]
 
     def spending(

@@ -121,6 +121,19 @@ def test_a_row_of_another_provider_governs_nothing(
     assert (spending(found), spending(config(found))) == (OWN, CONFIGS_OWN)
 
 
+@pytest.mark.parametrize("stored", [None, ""])
+@pytest.mark.parametrize("provider", [None, ""])
+def test_a_provider_config_of_no_provider_is_governed_by_none(
+    gateway: Gateway, key: Key, provider: str | None, stored: str | None
+) -> None:
+    gateway.provider_config(3, "k", provider=stored, rate_limit_id="config")
+    gateway.model_config("m", "k", provider=provider)
+    gateway.model_config("n", "k", "o3", provider)
+
+    assert spending(config(key(), 3)) == ([], "config", "config")
+    assert "model_budgets" not in config(key(), 3)
+
+
 def test_of_two_rows_for_the_same_the_first_governs(gateway: Gateway, key: Key) -> None:
     gateway.model_config("a", "k", created_at=T2)
     gateway.model_config("b", "k", provider="", created_at=T1, rate_limit_id="new")
