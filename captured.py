@@ -31,6 +31,7 @@ LISTS = {
     "budgets": "budget",
     "rate_limits": "rate_limit",
     "providers": "provider",
+    "governed_providers": "provider",  # GET /api/governance/providers, not all of them
     "mcp_clients": "mcp_client",
     "clients": "mcp_client",
     "keys": "provider_key",
@@ -94,7 +95,7 @@ class Recorded:
     def __init__(self, draft: Draft) -> None:
         self.draft = draft
         self.seen: dict[tuple[Model, Any], Seen] = {}
-        self.listed: set[str] = set()  # the nouns of which there was a list
+        self.listed: set[str] = set()  # the names of the lists there were
         self.owners: dict[Any, set[tuple[str, Any]]] = {}  # of budgets
         self.of_several: set[Any] = set()  # budgets that name several owners themselves
         self.walk = Walk(draft, self, NOUNS)
@@ -104,7 +105,7 @@ class Recorded:
         for name, noun in LISTS.items():
             listed = document.pop(name, None)
             if listed is not None:
-                self.listed.add(noun)
+                self.listed.add(name)
             if isinstance(listed, dict):
                 listed = list(listed.values())  # an object keyed by id
             if listed is not None and not isinstance(listed, list):

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
@@ -179,15 +179,20 @@ def _load(load: Callable[[Path], Any]) -> str:
     try:
         loaded = load(_database())
     except LoadError as wrong:
+        _note(wrong.notes)
         _fail_with(wrong.problems, "nothing was loaded")
     except NotOurs as problem:
         _fail(str(problem))
-    for note in loaded.notes[:SHOWN_NOTES]:
-        click.echo(f"note: {note}", err=True)
-    if len(loaded.notes) > SHOWN_NOTES:
-        more = len(loaded.notes) - SHOWN_NOTES
-        click.echo(f"note: and {more} more; flask check tells them all", err=True)
+    _note(loaded.notes)
     return _told(loaded)
+
+
+def _note(notes: Sequence[str]) -> None:
+    for note in notes[:SHOWN_NOTES]:
+        click.echo(f"note: {note}", err=True)
+    if len(notes) > SHOWN_NOTES:
+        more = len(notes) - SHOWN_NOTES
+        click.echo(f"note: and {more} more; flask check tells them all", err=True)
 
 
 def _told(loaded: Any) -> str:

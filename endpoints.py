@@ -15,6 +15,12 @@ class Endpoint:
     words: str
     required: bool = False
     query: Mapping[str, str] = field(default_factory=dict)
+    as_named: str = ""  # where another list has that key, too
+
+    @property
+    def name(self) -> str:
+        """What the list is called among all that are read."""
+        return self.as_named or self.key
 
 
 AT = "/api/governance"
@@ -30,9 +36,13 @@ MODEL_CONFIGS = Endpoint(
 )
 BUDGETS = Endpoint(f"{AT}/budgets", "budgets", "budgets")
 RATE_LIMITS = Endpoint(f"{AT}/rate-limits", "rate_limits", "rate limits")
-GOVERNED = Endpoint(f"{AT}/providers", "providers", "limits of providers")
+GOVERNED = Endpoint(
+    f"{AT}/providers", "providers", "limits of providers", as_named="governed_providers"
+)
 PROVIDERS = Endpoint("/api/providers", "providers", "providers")
-MCP_CLIENTS = Endpoint("/api/mcp/clients", "clients", "MCP clients")
+MCP_CLIENTS = Endpoint(
+    "/api/mcp/clients", "clients", "MCP clients", as_named="mcp_clients"
+)
 # Those that refer to others first, so that what is made meanwhile is not missed.
 ORDER = (
     *(VIRTUAL_KEYS, TEAMS, CUSTOMERS, MODEL_CONFIGS, GOVERNED, BUDGETS, RATE_LIMITS),

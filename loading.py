@@ -3,7 +3,7 @@
 import mmap
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,18 +31,21 @@ from table_rows import add_rows
 STANDARD_INPUT = Path("-")
 _VERSION = re.compile(r"v?\d+\.\d+")  # what gateways answer to GET /api/version
 _NOT_EVERYWHERE: dict[str, tuple[Model, ...]] = {
-    "provider": (Provider, ProviderKey),
-    "mcp_client": (McpClient,),
-    "model_config": (ModelConfig,),
+    "providers": (Provider, ProviderKey),
+    "mcp_clients": (McpClient,),
+    "model_configs": (ModelConfig,),
 }
 
 
 class LoadError(Exception):
-    """What is to be loaded is wrong; `problems` has a line for each place."""
+    """What is to be loaded is wrong; `problems` has a line for each place, and `notes`
+    one for each kind of name that is not known: it may be why.
+    """
 
-    def __init__(self, problems: list[str]) -> None:
+    def __init__(self, problems: list[str], notes: Sequence[str] = ()) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+        self.notes = notes
 
 
 @dataclass(frozen=True)
@@ -85,9 +88,9 @@ def load_documents(
     drafts.recorded.unknown.clear()
     unlisted = [
         model
-        for noun, models in _NOT_EVERYWHERE.items()
+        for name, models in _NOT_EVERYWHERE.items()
         for model in models
-        if noun not in drafts.answers.listed
+        if name not in drafts.answers.listed
     ]
     return load_drafts(drafts.finish(), database, replace=replace, keep=unlisted)
 
@@ -144,14 +147,17 @@ def merge(
     """The rows that result from putting drafts into a base; raises LoadError."""
     new = base
     problems: list[str] = []
+    passed_over: list[str] = []
     for draft in drafts:
         merged = Merge(old, new, draft, replace)
         link(merged)
         new = merged.new
         problems += draft.problems
-        problems += draft.all_passed_over() if strict else ()
+        passed_over += draft.all_passed_over()
+    if strict:
+        problems += passed_over
     if problems:
-        raise LoadError(problems)
+        raise LoadError(problems, () if strict else passed_over)
     return new
 
 

@@ -138,8 +138,7 @@ class _Gateway:
                 continue
             if endpoint is PROVIDERS:
                 found = [self._with_keys(provider) for provider in found]
-            key = "mcp_clients" if endpoint is MCP_CLIENTS else endpoint.key
-            documents.append((f"GET {endpoint.path}", {key: found}))
+            documents.append((f"GET {endpoint.path}", {endpoint.name: found}))
         return documents
 
     def _with_keys(self, provider: dict[str, Any]) -> dict[str, Any]:

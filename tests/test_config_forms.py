@@ -5,12 +5,14 @@ The forms that stand in files of other people need these, in the folder CASES na
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from gateway import Gateway
+from test_copying import lists
 from test_loading import BUDGET, CUSTOMER, KEY, LIMIT, TEAM, answers, governance, rows
 
 from loading import Loaded, LoadError, load_files
@@ -241,6 +243,17 @@ def test_what_is_not_known_is_named_wherever_it_stands(
     assert "not known, passed over" in note
 
 
+def test_a_misspelt_name_is_named_where_it_stops_the_load(own: Own) -> None:
+    with pytest.raises(LoadError) as wrong:
+        own.load(governance(teams=[{"nmae": "Red"}]))
+
+    (note,) = own._short([*wrong.value.notes])
+    assert own._short(wrong.value.problems) == [
+        "config.json: governance.teams[0].id: is missing"
+    ]
+    assert note.startswith("config.json: governance.teams[0].nmae: not known")
+
+
 def test_with_strict_nothing_is_loaded_where_something_is_not_known(own: Own) -> None:
     config = governance(teams=[{**TEAM, "nmae": "x"}])
 
@@ -443,6 +456,34 @@ def test_our_own_answers_load_as_they_stand(own: Own, tmp_path: Path) -> None:
     other.load(before)
 
     assert answers(other.path) == before
+
+
+def test_the_readmes_file_of_ones_own_loads_and_is_answered_as_it_says(
+    own: Own,
+) -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    section = readme[readme.index("So a file of one's own") :]
+    file, answer = re.findall(r"```json\n(.*?)\n```", section, re.DOTALL)[:2]
+
+    loaded = own.load(file)
+
+    assert len(file.splitlines()) == 5
+    assert loaded.notes == []
+    rows = ", ".join(f"{number} {what}" for what, number in loaded.counts.items())
+    assert rows in " ".join(section.split())
+    said = re.escape(" ".join(answer.split())).replace("…", ".*")
+    (teams, _) = (json.dumps(json.loads(body)) for body in lists(own.path).values())
+    assert re.fullmatch(said, teams)
+
+
+def test_the_readmes_note_of_a_misspelt_name_is_the_one_given(own: Own) -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+
+    (note,) = own._short(
+        own.load('{"teams": [{"id": "t", "nmae": ""}]}', "red.json").notes
+    )
+
+    assert f"`note: {note}`" in " ".join(readme.split())
 
 
 # The versions of the file

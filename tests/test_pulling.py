@@ -99,7 +99,7 @@ def test_every_list_of_either_generation_arrives_in_one_form(
         f"GET {TEAMS}": {"teams": lists["teams"]},
         f"GET {CUSTOMERS}": {"customers": lists["customers"]},
         f"GET {GOVERNANCE}/model-configs": {"model_configs": lists["model_configs"]},
-        f"GET {GOVERNANCE}/providers": {"providers": []},
+        f"GET {GOVERNANCE}/providers": {"governed_providers": []},
         f"GET {BUDGETS}": {"budgets": lists["budgets"]},
         f"GET {GOVERNANCE}/rate-limits": {"rate_limits": lists["rate_limits"]},
         "GET /api/providers": {"providers": [{"name": "openai", "keys": KEYS}]},
