@@ -19,6 +19,7 @@ from models import (
     Budget,
     McpClient,
     ModelConfig,
+    Provider,
     ProviderKey,
 )
 from walk import Owner, Walk
@@ -117,6 +118,13 @@ class Recorded:
     def finish(self) -> None:
         """Put what was collected into the draft."""
         self._unlink_shared_budgets()
+        if "governed_providers" in self.listed:
+            for (model, _), seen in self.seen.items():
+                if model is Provider:  # those that are not in it have no limits
+                    seen.values = {
+                        "budget_id": None,
+                        "rate_limit_id": None,
+                    } | seen.values
         for (model, _), seen in self.seen.items():
             item = self.draft.add(model, seen.place, seen.hints | seen.values)
             item.refers |= seen.refers

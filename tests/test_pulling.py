@@ -16,6 +16,7 @@ from fake_gateway import (
     GOVERNANCE,
     KEYS,
     PAGE,
+    TIMES,
     FakeGateway,
     Reply,
     make_certificate,
@@ -25,7 +26,7 @@ from test_exporting import answers, rows_of
 import pulling
 from checking import check_rows
 from loading import LoadError, load_documents
-from models import McpClient, Team
+from models import McpClient, Provider, Team
 from own_database import NotOurs
 from pulling import Credentials, PullError, follow, pull
 
@@ -827,3 +828,21 @@ def test_a_second_pull_of_a_gateway_of_july_changes_nothing(
             loaded = load_documents(list(documents.items()), own, replace=True)
 
     assert set(loaded.counts.values()) == {0}
+
+
+def test_a_budget_that_a_provider_has_no_more_goes(told: Told, tmp_path: Path) -> None:
+    own = tmp_path / "own.db"
+    budget = {"id": "b", "max_limit": 1, "reset_duration": "1d", **TIMES}
+    governed = {"providers": [{"provider": "openai", "budget": budget}]}
+    stored = []
+    with FakeGateway("july") as gateway:
+        gateway.replies[f"{GOVERNANCE}/providers"] = [
+            Reply(200, orjson.dumps(governed))
+        ]
+        for _ in range(2):
+            documents = told.pull(gateway.url)
+            load_documents(list(documents.items()), own, replace=True)
+            (row,) = rows_of(own)[Provider]
+            stored.append(row.budget_id)
+
+    assert stored == ["b", None]
