@@ -55,7 +55,7 @@ class Invention:
         self._draws = draws
         self._step = SPAN // (count + 100)  # 100 is more than providers and the like
         self._clock = FIRST
-        self._names: set[tuple[str | None, str]] = set()
+        self._names: set[tuple[str, str]] = set()
         self._provider_keys: dict[str, list[int]] = {}
         self._owners: dict[str, list[Owner]] = {place: [] for place in KEY_PLACES}
         self._owners["nobody"].append(NOBODY)
@@ -81,7 +81,7 @@ class Invention:
             self._rows.add(
                 models.Customer,
                 id=owner.id,
-                name=self._name(None, name, language.teams, number),
+                name=self._name("customer", name, language.teams, number),
                 rate_limit_id=self._add_rate_limit(100),
                 calendar_aligned=self._add_budgets(owner, budgets, 100),
                 config_hash=self._draws.digest(),
@@ -104,7 +104,7 @@ class Invention:
             self._rows.add(
                 models.Team,
                 id=owner.id,
-                name=self._name(customer.id, word, customer.language.tasks, number),
+                name=self._name("team", word, customer.language.tasks, number),
                 customer_id=customer.id,
                 rate_limit_id=self._add_rate_limit(10),
                 calendar_aligned=self._add_budgets(owner, budgets, 10),
@@ -254,14 +254,12 @@ class Invention:
             return self._draws.uuid()
         return f"{kind}-{word.lower().replace(' ', '-')}-{number + 1}"
 
-    def _name(
-        self, owner: str | None, name: str, more: Sequence[str], number: int
-    ) -> str:
-        """The name, now and then a very long one; unlike the others of its owner."""
+    def _name(self, kind: str, name: str, more: Sequence[str], number: int) -> str:
+        """The name, now and then a very long one; unlike all others of its kind."""
         name = self._lengthened(name, more)
-        if (owner, name) in self._names:
+        if (kind, name) in self._names:
             name = f"{name} {number + 1}"
-        self._names.add((owner, name))
+        self._names.add((kind, name))
         return name
 
     def _lengthened(self, name: str, more: Sequence[str]) -> str:

@@ -22,7 +22,7 @@ from own_database import NotOurs, read_tables, writing
 from values import instant
 
 # Of a small database of seed 1; another machine or Python must come to the same.
-PINNED = "4e59176385de0d9e5b18df3f3782740ea565cd9945cca34f429d080362830bc3"
+PINNED = "519256955b480866ca232d0f4d1d241662af2b147c115dd949c954ec632158a1"
 SMALL = {"customers": 6, "teams": 3, "keys": 4}
 
 Tables = dict[str, list[dict[str, Any]]]
@@ -334,6 +334,7 @@ def test_every_other_column_is_filled_somewhere(tables: Tables) -> None:
     ("name", "column"),
     [
         ("Customer", "name"),
+        ("Team", "name"),
         ("VirtualKey", "name"),
         ("VirtualKey", "value"),
         ("VirtualKey", "value_hash"),
