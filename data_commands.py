@@ -117,7 +117,7 @@ def generate(customers: int, teams: int, keys: int, seed: int, replace: bool) ->
 def export(file: Path, layout: Any, with_secrets: bool) -> None:
     """Write our database as a gateway's config.json; - is standard output."""
     from database import DatabaseUnavailable
-    from export_notes import left_out, passed_over
+    from export_notes import left_out, named_twice, passed_over
     from exporting import ExportError, export_config, write_config
 
     try:
@@ -128,8 +128,9 @@ def export(file: Path, layout: Any, with_secrets: bool) -> None:
         _fail(str(problem))
     except ExportError as wrong:
         _fail_with(wrong.problems, "nothing was exported")
-    unknown = passed_over(config) if layout == "older" else []
-    for line in [*left_out(rows, with_secrets=with_secrets), *unknown]:
+    notes = left_out(rows, with_secrets=with_secrets)
+    notes += passed_over(config) if layout == "older" else named_twice(config)
+    for line in notes:
         click.echo(f"note: {line}", err=True)
     if not with_secrets:
         told = "note: without virtual keys' values; loading it makes new ones"

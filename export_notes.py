@@ -19,6 +19,22 @@ def left_out(rows: Rows, *, with_secrets: bool = False) -> list[str]:
     return lines
 
 
+def named_twice(config: Json) -> list[str]:
+    """Return a line for each name that gateways since July take only once."""
+    lines: list[str] = []
+    for noun, name in (("customer", "name"), ("team", "name"), ("team", "source_id")):
+        first: dict[str, str] = {}
+        for entity in config["governance"][f"{noun}s"]:
+            if name not in entity:
+                continue
+            other = first.setdefault(entity[name], entity["id"])
+            if other != entity["id"]:
+                place = f"{noun} {quoted(entity['id'])}"
+                what = f"its {name} is that of {quoted(other)} too"
+                lines.append(f"{place}: {what}; gateways since July refuse the file")
+    return lines
+
+
 def passed_over(config: Json) -> list[str]:
     """What restrictions of a config an older gateway does not know, a line each."""
     lines: list[str] = []

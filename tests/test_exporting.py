@@ -13,7 +13,7 @@ from gateway import T0, T1, T2, T3, Gateway, add_model_configs
 import models
 from column_kinds import readers
 from database import Reader, Rows
-from export_notes import left_out, passed_over
+from export_notes import left_out, named_twice, passed_over
 from exporting import ExportError, export_config, write_config
 from loading import load_files
 from models import MODELS, REQUIRED
@@ -422,6 +422,24 @@ def test_alignment_beside_a_model_config_comes_back(
     back = taken_back(gateway.path, into)
 
     assert answers(back) == answers(gateway.path)
+
+
+# Names that are there twice
+
+
+def test_names_that_newer_gateways_take_only_once_are_named(gateway: Gateway) -> None:
+    gateway.customer("c", name="Red")
+    gateway.customer("d", name="Red")
+    gateway.team("t", "c", name="Red", source_id="scim")
+    gateway.team("u", "d", name="Blue", source_id="scim")
+    gateway.team("v", "d", name="Blue")
+
+    end = "; gateways since July refuse the file"
+    assert named_twice(config_of(gateway, "newer")) == [
+        f'customer "d": its name is that of "c" too{end}',
+        f'team "v": its name is that of "u" too{end}',
+        f'team "u": its source_id is that of "t" too{end}',
+    ]
 
 
 # What leads nowhere
