@@ -172,8 +172,8 @@ def _described_value(walk: Walk, secret: Any, at: str) -> str | None:
     if found := reference(secret):
         text = os.environ.get(found.removeprefix("env.").strip(), "")
         if not text or not found.startswith("env."):
-            why = f"{found} is not set" if found.startswith("env.") else found
-            what = f"{at}.value: {why}; the virtual key is left out"
+            why = "is not set" if found.startswith("env.") else "is not read here"
+            what = f"{at}.value: {found} {why}; the virtual key is left out"
             walk.draft.passed_over.append(what)
             return None
     else:

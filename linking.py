@@ -92,10 +92,13 @@ def _link(merge: Merge, place: str, budget_id: Any, column: str, key: Any) -> No
     if owner is None:
         merge.new[Budget][budget_id] = {**budget, column: key}
     elif (owner, budget[owner]) != (column, key) and not merge.draft.record:
-        has = f'{NOUNS[OWNERS[owner]]} "{budget[owner]}"'
-        needs = f'{NOUNS[OWNERS[column]]} "{key}"'
+        has, needs = _owner(owner, budget[owner]), _owner(column, key)
         what = f"is of {has} already; give {needs} a budget of its own"
         merge.wrong(place, f'budget "{budget_id}" {what}')
+
+
+def _owner(column: str, key: Any) -> str:
+    return f'{NOUNS[OWNERS[column]]} "{key}"'
 
 
 def _check_references(merge: Merge) -> None:
@@ -108,8 +111,11 @@ def _check_references(merge: Merge) -> None:
     for column, owner in OWNERS.items():
         _check_reference(merge, Budget, column, owner)
     for item, row in merge.rows(Budget):
-        if sum(row[column] is not None for column in OWNERS) > 1:
-            merge.odd(item.at("id"), "the budget belongs to more than one owner")
+        named = [(column, row[column]) for column in OWNERS if row[column] is not None]
+        if len(named) > 1:
+            whose = " and ".join(_owner(*each) for each in named)
+            what = f'budget "{row["id"]}" is of {whose}; give each a budget of its own'
+            merge.odd(item.at("id"), what)
     for item, row in merge.rows(ModelConfig):
         scoped = row["scope"] == VIRTUAL_KEY_SCOPE and row["scope_id"]
         if scoped and row["scope_id"] not in merge.new[VirtualKey]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway import Gateway
+from gateway import Gateway, add_model_configs, fill
 from test_copying import lists
 from test_loading import BUDGET, CUSTOMER, KEY, LIMIT, TEAM, answers, governance, rows
 
@@ -349,6 +349,33 @@ def test_a_budget_names_its_owner(own: Own, noun: str) -> None:
     ]
 
 
+def test_a_budget_that_names_two_owners_is_refused_with_both(own: Own) -> None:
+    budget = {**BUDGET, "customer_id": "c", "team_id": "t"}
+    parts = {"customers": [CUSTOMER], "teams": [TEAM], "budgets": [budget]}
+
+    assert own.problems(governance(**parts)) == [
+        'config.json: governance.budgets[0].id: budget "b" is of team "t" and customer'
+        ' "c"; give each a budget of its own'
+    ]
+
+
+def test_what_is_wrong_with_an_owner_is_not_said_of_its_budget_too(own: Own) -> None:
+    assert own.problems(
+        governance(teams=[{**TEAM, "profile": 5, "budget": BUDGET}])
+    ) == ["config.json: governance.teams[0].profile: must be an object"]
+
+
+def test_a_budget_that_a_database_gives_to_two_is_kept_as_it_is(own: Own) -> None:
+    gateway = Gateway(own.folder / "config.db", "own")
+    gateway.team("t")
+    gateway.team("u", budget_id="b")
+    gateway.budget("b", team_id="t")
+
+    load_files([gateway.path], own.path)
+
+    assert answers(own.path) == answers(gateway.path)
+
+
 @pytest.mark.parametrize("by", ["nested", "number", "named"])
 def test_a_budget_of_a_provider_config_is_found_by_any_link(own: Own, by: str) -> None:
     config: dict[str, Any] = {"provider": "openai", "id": 7}
@@ -392,12 +419,16 @@ def test_nested_things_without_an_id_get_ids_that_stay(own: Own) -> None:
 
 
 def test_an_owner_may_stand_within_what_it_owns(own: Own) -> None:
-    key = {**KEY, "team": {**TEAM, "customer": CUSTOMER}}
+    keys = [
+        {**KEY, "team": {**TEAM, "customer": CUSTOMER}},
+        {"id": "w", "name": "W", "customer": CUSTOMER},
+    ]
 
-    own.load(governance(virtual_keys=[key]))
+    own.load(governance(virtual_keys=keys))
 
     (customer,) = own.customers()
     assert customer["teams"][0]["virtual_keys"][0]["id"] == "v"
+    assert [key["id"] for key in customer["virtual_keys"]] == ["w"]
 
 
 def test_what_it_owns_may_stand_within_an_owner(own: Own) -> None:
@@ -407,6 +438,51 @@ def test_what_it_owns_may_stand_within_an_owner(own: Own) -> None:
 
     (customer,) = own.customers()
     assert customer["teams"][0]["virtual_keys"][0]["id"] == "v"
+
+
+def test_a_thing_may_stand_in_others_by_its_id_alone(own: Own) -> None:
+    team = {**TEAM, "budget": {"id": "b"}, "rate_limit": {"id": "r"}}
+    key = {**KEY, "team": {"id": "t"}}
+    parts = {"teams": [team], "virtual_keys": [key], "budgets": [BUDGET]}
+
+    assert own.notes(governance(**parts, rate_limits=[LIMIT])) == []
+
+    (answered,) = own.teams()
+    assert [budget["id"] for budget in answered["budgets"]] == ["b"]
+    assert answered["rate_limit"]["id"] == "r"
+    assert [each["id"] for each in answered["virtual_keys"]] == ["v"]
+
+
+def test_a_thing_may_stand_in_several_and_be_listed_too(own: Own) -> None:
+    keys = [{"id": id, "name": id, "team": TEAM} for id in ("v", "w")]
+
+    own.load(governance(teams=[TEAM], virtual_keys=keys))
+
+    (answered,) = own.teams()
+    assert [each["id"] for each in answered["virtual_keys"]] == ["v", "w"]
+
+
+def test_what_stands_in_a_key_does_not_make_two_keys_of_one_id_good(own: Own) -> None:
+    keys = [{**KEY, "team": TEAM}, {**KEY, "name": "Other"}]
+
+    (problem,) = own.problems(governance(virtual_keys=keys))
+
+    assert 'governance.virtual_keys[1].id: "v" is also at' in problem
+
+
+def test_what_stands_in_another_and_is_not_there_is_refused(own: Own) -> None:
+    key = {**KEY, "team": {"id": "x"}}
+
+    assert own.problems(governance(virtual_keys=[key])) == [
+        'config.json: governance.virtual_keys[0].team_id: no team "x"'
+    ]
+
+
+@pytest.mark.parametrize("id", [[], {}, True, 1.5], ids=str)
+def test_an_id_that_is_no_text_is_refused_with_its_place(own: Own, id: Any) -> None:
+    assert own.problems(governance(teams=[{"id": id, "name": "T"}])) == [
+        "config.json: governance.teams[0].id: must be text or a number"
+    ]
 
 
 def test_an_aligned_rate_limit_aligns_its_owner(own: Own) -> None:
@@ -445,6 +521,17 @@ def test_ids_made_of_names_stay_and_go_to_who_has_the_name(own: Own) -> None:
     assert again["id"] == made["id"]
     (blue,) = own.teams()
     assert (blue["id"], blue["profile"]) == ("t", {"a": 1})
+
+
+def test_our_own_answers_of_model_configs_load_as_they_stand(own: Own) -> None:
+    gateway = Gateway(own.folder / "config.db", "july")
+    fill(gateway)
+    add_model_configs(gateway)
+    before = answers(gateway.path)
+
+    own.load(before)
+
+    assert answers(own.path) == before
 
 
 def test_our_own_answers_load_as_they_stand(own: Own, tmp_path: Path) -> None:
@@ -515,6 +602,24 @@ def test_no_keys_are_all_keys_in_version_1_and_none_in_2(
     assert own.key()["provider_configs"][0]["allow_all_keys"] is all_keys
 
 
+@pytest.mark.parametrize(("version", "count"), [(1, 2), (2, 0)])
+def test_a_key_of_no_configs_may_use_all_in_version_1_and_nothing_in_2(
+    own: Own, version: int, count: int
+) -> None:
+    providers = {"openai": {"keys": []}, "azure": {"keys": []}}
+    clients = [{"name": name} for name in ("weather", "tickets")]
+    mcp = {"client_configs": clients}
+
+    own.load({**of_a_key(), "version": version, "providers": providers, "mcp": mcp})
+
+    key = own.key()
+    assert len(key["provider_configs"]) == len(key["mcp_configs"]) == count
+    for config in key["provider_configs"]:
+        assert config["allowed_models"] == ["*"]
+    for config in key["mcp_configs"]:
+        assert config["tools_to_execute"] == ["*"]
+
+
 def test_a_version_that_is_no_number_is_refused(own: Own) -> None:
     assert own.problems({**governance(teams=[TEAM]), "version": "2"}) == [
         "config.json: version: must be a number"
@@ -559,9 +664,9 @@ def test_a_key_whose_value_cannot_be_read_is_left_out_with_what_is_its_own(
 
     (note,) = own.notes(config)
 
-    assert "governance.virtual_keys[0]" in note
-    assert "left out" in note
-    assert reference in note
+    why = "is not set" if reference.startswith("env.") else "is not read here"
+    place = "config.json: governance.virtual_keys[0].value"
+    assert note == f"{place}: {reference} {why}; the virtual key is left out"
     assert own.teams()[0]["virtual_keys"] == []
     for table in ("budgets", "model_configs", "virtual_key_provider_configs"):
         assert rows(own.path, f"SELECT count(*) FROM governance_{table}") == [(0,)]
@@ -599,6 +704,16 @@ def test_a_model_config_lists_its_budgets_or_has_them_within(own: Own) -> None:
     assert [budget["id"] for budget in model["budgets"]] == ["c"]
 
 
+def test_a_model_may_have_a_limit_and_no_budget(own: Own) -> None:
+    model = {"model_name": "o3", "budgets": [], "rate_limit": LIMIT}
+    config = {"provider": "openai", "model_budgets": [model]}
+
+    own.load(of_a_key(provider_configs=[config]))
+
+    (answered,) = own.key()["provider_configs"][0]["model_budgets"]
+    assert (answered["budgets"], answered["rate_limit"]["id"]) == ([], "r")
+
+
 def test_a_budget_that_a_model_config_lists_must_be_there(own: Own) -> None:
     config = governance(model_configs=[{"model_name": "o3", "budget_ids": ["x"]}])
 
@@ -622,8 +737,11 @@ def test_a_budget_of_a_model_config_and_of_a_team_is_refused(own: Own) -> None:
 def test_a_model_config_without_an_id_gets_one_that_stays(own: Own) -> None:
     config = governance(model_configs=[{"model_name": "o3", "provider": "openai"}])
     own.load(config)
+    scopes = rows(own.path, "SELECT scope, scope_id FROM governance_model_configs")
 
     again = own.load(config)
+
+    assert scopes == [("global", None)]
 
     assert set(again.counts.values()) == {0}
 
