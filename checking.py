@@ -1,4 +1,4 @@
-"""What is odd in the rows of one moment: told, never mended, and never a secret."""
+"""What is odd in the rows of one moment: named, never mended, and never a secret."""
 
 import hashlib
 import re
@@ -87,7 +87,7 @@ Owner = tuple[Model, Any]
 
 
 def check_rows(rows: Rows) -> list[Finding]:
-    """All that is odd, by table and row; empty where nothing is."""
+    """Return all that is odd, by table and row; empty where nothing is."""
     index = Index(rows)
     checks = (
         *(_kinds, dangling, _doubles, _usages),
@@ -99,7 +99,7 @@ def check_rows(rows: Rows) -> list[Finding]:
 
 
 def count(rows: Rows) -> dict[str, int]:
-    """How many there are of each thing, by its name ("virtual_keys")."""
+    """Return how many there are of each thing, by its name ("virtual_keys")."""
     return {
         f"{noun(model).lower().replace(' ', '_')}s": len(rows[model])
         for model in MODELS

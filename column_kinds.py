@@ -32,7 +32,7 @@ READERS: dict[str, Read] = {
 
 @cache
 def readers(model: Model) -> dict[str, Read]:
-    """How a model's columns read, but for plain text; each raises ValueError."""
+    """Return what reads a model's columns, but plain text; each raises ValueError."""
     found = {
         column.name: READERS[column.field_type]
         for column in model._meta.sorted_fields
@@ -48,13 +48,13 @@ def readers(model: Model) -> dict[str, Read]:
 
 
 def _fields(module: Any, name: str) -> dict[str, fields.Field]:
-    """The fields of a model's schema, if there is one: it is named after the model."""
+    """Return the fields of a model's schema, which is named after the model, if any."""
     schema: type[Schema] = getattr(module, name, Schema)
     return schema().fields
 
 
 def rule(model: Model, column: str) -> tuple[Read, str]:
-    """What reads a column, or raises; and what to say where it is unset."""
+    """Return what reads a column, or raises; and what to say where it is unset."""
     read = readers(model).get(column, _text)
     stated = _fields(file_schemas, f"{model.__name__}FileSchema").get(column)
     if isinstance(stated, file_fields.Number | file_fields.Duration):

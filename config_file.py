@@ -40,7 +40,7 @@ _TELLING = {
 
 
 def listed(members: list[Any]) -> dict[str, Any]:
-    """Return a plain list by the name of what is in it: teams, if nothing tells."""
+    """Return a plain list by the name of what is in it: teams, if nothing says."""
     names = {name for each in members if isinstance(each, dict) for name in each}
     kind = next((kind for name, kind in _TELLING.items() if name in names), "teams")
     return {kind: members}

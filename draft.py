@@ -48,7 +48,7 @@ class Draft:
     A description (`config.json`) says all of a thing: what it leaves out, the thing
     does not have, and every reference must lead somewhere. A `record` of what a gateway
     holds is taken as it is: it may be partial, and what it lacks stays as it was; what
-    leads nowhere is told in `notes`.
+    leads nowhere stands in `notes`.
     """
 
     record: bool = False

@@ -19,7 +19,7 @@ class Endpoint:
 
     @property
     def name(self) -> str:
-        """What the list is called among all that are read."""
+        """Return what the list is called among all that are read."""
         return self.as_named or self.key
 
 

@@ -109,7 +109,7 @@ def _makers_secrets(walk: Walk, entity: Entity, at: str) -> Entity:
 
 
 def _stated(secret: Any) -> str:
-    """What is kept of a field that is there: an EnvValue without a word is set, too."""
+    """Return what is kept of a field that is there: set, too, if it is empty."""
     try:
         return kept_secret(secret) or NOT_KEPT
     except ValidationError:

@@ -36,7 +36,7 @@ def named_twice(config: Json) -> list[str]:
 
 
 def passed_over(config: Json) -> list[str]:
-    """What restrictions of a config an older gateway does not know, a line each."""
+    """Return a line for each restriction that older gateways do not know."""
     lines: list[str] = []
     governance = config["governance"]
     for name in ("customers", "teams", "virtual_keys"):

@@ -36,7 +36,7 @@ def members(model: Model, row: Row) -> Json:
 
 @cache
 def _columns(model: Model) -> list[tuple[str, Read, Any]]:
-    """How files name a model's columns, how they read, and what they say when unset."""
+    """Return files' names of the columns, what reads each, what it says when unset."""
     found: list[tuple[str, Read, Any]] = []
     for column in model._meta.sorted_fields:
         read = readers(model).get(column.name, values.text)

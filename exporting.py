@@ -147,7 +147,7 @@ class _Export:
         return owner
 
     def _aligned_by(self, column: str, row: Row, budgets: list[Json]) -> bool:
-        """Whether an owner that does not say so itself is aligned by its budgets."""
+        """Return whether an owner is aligned by its budgets if it does not say."""
         if column == "virtual_key_id":
             governing, _ = self.index.model_configs(row.id)
             if governing is not None:
@@ -156,7 +156,7 @@ class _Export:
         return any(budget.get("calendar_aligned") for budget in budgets)
 
     def _members(self, model: Model, row: Row) -> Json:
-        """What a row says, but for references that lead nowhere."""
+        """Return what a row says, but for references that lead nowhere."""
         said = members(model, row)
         return {
             name: each
@@ -165,7 +165,7 @@ class _Export:
         }
 
     def _budgets(self, column: str, row: Row) -> list[Row]:
-        """The budgets of their owner, those of a model config of older gateways too."""
+        """Return an owner's budgets; also of a model config of older gateways."""
         if column != "model_config_id":
             return self.index.budgets(column, row)
         named = self.index.budget.get(row.budget_id)
@@ -249,7 +249,7 @@ class _Export:
         return config
 
     def _governed_providers(self) -> Iterator[Json]:
-        """What governs providers as wholes."""
+        """Yield what governs providers as wholes."""
         for row in sorted(self.index.rows[Provider], key=BY_NUMBER):
             said = self._members(Provider, row)
             governing = {name: said[name] for name in GOVERNING if name in said}

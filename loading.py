@@ -96,7 +96,7 @@ def load_documents(
 
 
 def read_files(paths: Iterable[Path]) -> list[Draft]:
-    """What the files hold, checked each for itself."""
+    """Return what the files hold, checked each for itself."""
     drafts = _Drafts()
     for path in paths:
         try:
@@ -144,7 +144,7 @@ def merge(
     replace: bool = False,
     strict: bool = False,
 ) -> Tables:
-    """The rows that result from putting drafts into a base; raises LoadError."""
+    """Return the rows that drafts put into a base come to; raises LoadError."""
     new = base
     problems: list[str] = []
     passed_over: list[str] = []
@@ -162,7 +162,7 @@ def merge(
 
 
 def check_files(paths: Iterable[Path]) -> tuple[Rows, list[str]]:
-    """The rows that files would load, and what is wrong with them; nothing is written.
+    """Return the rows that files would load, and what is wrong with them.
 
     Raises LoadError where a file cannot be read.
     """

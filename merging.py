@@ -85,7 +85,7 @@ class Merge:
         lines.append(f"{place}: {what}")
 
     def rows(self, model: Model) -> Iterator[tuple[Item, dict[str, Any]]]:
-        """The draft's items of a model with the rows that they became."""
+        """Yield the draft's items of a model with the rows that they became."""
         for item in self.draft.of(model):
             if item.key is not None and self.placed[model, item.key] is item:
                 yield item, self.new[model][item.key]
@@ -167,7 +167,7 @@ class Merge:
                 self._put(model, item, item.values.get("id"))
 
     def _items(self, model: Model) -> list[Item]:
-        """The draft's items; those last which their source only mentions."""
+        """Return the draft's items; those last which their source only mentions."""
         return sorted(self.draft.of(model), key=_is_mention)
 
     def _put(self, model: Model, item: Item, key: Any) -> None:
@@ -207,9 +207,9 @@ class Merge:
         self.wrong(item.at(column), f'"{item.values[column]}" is also at {first.place}')
 
     def _fresh(self, model: Model, item: Item) -> dict[str, Any]:
-        """What a new row has when its source does not say."""
+        """Return what a new row has when its source does not say."""
         if self.draft.record:
-            return {}  # what a gateway does not tell is not made up
+            return {}  # what a gateway does not say is not made up
         self._made += 1
         # Each a nanosecond later than the one before: the files' order is the lists'.
         now = stored_time(self._now + self._made)
@@ -243,7 +243,7 @@ class Merge:
     def find(
         self, model: Model, names: tuple[str, ...], values: dict[str, Any]
     ) -> int | None:
-        """The number of the row which has one of these values by that name."""
+        """Return the number of the row that has one of these values by that name."""
         wanted = [(n, values[n]) for n in names if _is_name(n, values.get(n))]
         for rows in (self.new[model], self.old[model]):
             for number, row in rows.items():
@@ -252,7 +252,7 @@ class Merge:
         return None
 
     def _given_or_next(self, model: Model, item: Item) -> int:
-        """The number that the item comes with, if nothing else has it."""
+        """Return the number that the item comes with, if nothing else has it."""
         given = item.values.get("id")
         taken = given in self.new[model] or (model, given) in self._reserved
         if isinstance(given, int) and not taken:
@@ -312,7 +312,7 @@ class Merge:
             self._put(McpConfig, item, number)
 
     def _client(self, item: Item) -> int | None:
-        """The number of the client that an MCP config names; noted if there is none."""
+        """Return the number of the client that an MCP config names, or note its lack."""
         reference = item.refers["mcp_client"]
         wanted = dict.fromkeys(("name", "client_id", "id"), reference)
         client = self.numbered.get((McpClient, reference))
@@ -351,7 +351,7 @@ class Merge:
 
 
 def _unused(model: Model, item: Item, created: Any) -> dict[str, Any]:
-    """What a budget or a rate limit has that nothing was used of since it was made."""
+    """Return what a budget or a rate limit has of which nothing was used yet."""
     if model is Budget:
         return {"current_usage": 0, "last_reset": created}
     if model is not RateLimit:

@@ -84,7 +84,7 @@ class Walk:
         return value if isinstance(value, dict) else {}
 
     def members(self, listed: Any, place: str) -> Iterator[tuple[int, Any, str]]:
-        """The members of an array, each with its place; the array is used up."""
+        """Yield the members of an array, each with its place; the array is used up."""
         if listed is None:
             return
         if not isinstance(listed, list):
