@@ -129,7 +129,10 @@ def _governed(walk: Walk, listed: Any, source: str) -> dict[str, dict[str, Any]]
     place = f"{source}: governance.providers"
     found = {}
     for _, member, at in walk.members(listed, place):
-        part = named(walk.draft, ProviderFileSchema, walk.object(member, at), at)
+        if not isinstance(member, dict):
+            walk.wrong(at, "must be an object")
+            continue
+        part = named(walk.draft, ProviderFileSchema, member, at)
         name = part.pop("provider", None) or part.get("name")
         if isinstance(name, str) and name:
             found[name.lower()] = {**part, "name": name.lower()}

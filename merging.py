@@ -312,7 +312,7 @@ class Merge:
             self._put(McpConfig, item, number)
 
     def _client(self, item: Item) -> int | None:
-        """Return the number of the client that an MCP config names, or note its lack."""
+        """Return the number of the client an MCP config names, or note its lack."""
         reference = item.refers["mcp_client"]
         wanted = dict.fromkeys(("name", "client_id", "id"), reference)
         client = self.numbered.get((McpClient, reference))

@@ -485,6 +485,24 @@ def test_an_id_that_is_no_text_is_refused_with_its_place(own: Own, id: Any) -> N
     ]
 
 
+@pytest.mark.parametrize("name", ["id", "number"])
+def test_a_number_of_a_config_that_is_none_is_refused(own: Own, name: str) -> None:
+    config = {"provider": "openai", name: "seven"}
+
+    assert own.problems(of_a_key(provider_configs=[config])) == [
+        "config.json: governance.virtual_keys[0].provider_configs[0].id: must be a"
+        " whole number"
+    ]
+
+
+def test_an_empty_id_of_a_provider_key_is_none(own: Own) -> None:
+    keys = [{"id": "", "name": name} for name in ("k", "l")]
+
+    own.load({"providers": {"openai": {"keys": keys}}})
+
+    assert len(set(rows(own.path, "SELECT key_id FROM config_keys"))) == 2
+
+
 def test_an_aligned_rate_limit_aligns_its_owner(own: Own) -> None:
     limit = {**LIMIT, "calendar_aligned": True}
 
@@ -600,6 +618,39 @@ def test_no_keys_are_all_keys_in_version_1_and_none_in_2(
     own.load({**config, "version": version})
 
     assert own.key()["provider_configs"][0]["allow_all_keys"] is all_keys
+
+
+@pytest.mark.parametrize(
+    ("parts", "all_keys"),
+    [
+        ({}, True),
+        ({"model_configs": [{"model_name": "o3"}]}, False),
+        ({"budgets": [{**BUDGET, "team_id": "t"}]}, False),
+        ({"budgets": [{**BUDGET, "provider_config_id": 7}]}, False),
+        ({"budgets": [BUDGET]}, True),
+    ],
+)
+def test_a_file_of_no_version_is_known_by_what_only_newer_gateways_read(
+    own: Own, parts: dict[str, Any], all_keys: bool
+) -> None:
+    config = of_a_key(provider_configs=[{"provider": "openai", "id": 7}])
+    config["governance"] |= parts
+
+    own.load(config)
+
+    assert own.key()["provider_configs"][0]["allow_all_keys"] is all_keys
+
+
+@pytest.mark.parametrize("clients", [{}, 5, [5], [{"name": 3}], [{}]], ids=str)
+def test_clients_of_a_wrong_kind_are_refused_in_any_version(
+    own: Own, clients: Any
+) -> None:
+    config = {**of_a_key(), "mcp": {"client_configs": clients}}
+
+    in_1, in_2 = (own.problems({**config, "version": each}) for each in (1, 2))
+
+    assert in_1 == in_2
+    assert len(in_1) == 1
 
 
 @pytest.mark.parametrize(("version", "count"), [(1, 2), (2, 0)])
@@ -757,6 +808,27 @@ def test_a_provider_has_its_budget_and_limit(own: Own) -> None:
 
     stored = "SELECT name, budget_id, rate_limit_id FROM config_providers"
     assert rows(own.path, stored) == [("openai", "b", "r")]
+
+
+def test_a_provider_may_be_named_by_the_name_that_answers_have(own: Own) -> None:
+    own.load(governance(providers=[{"provider": "OpenAI"}]))
+
+    assert rows(own.path, "SELECT name FROM config_providers") == [("openai",)]
+
+
+@pytest.mark.parametrize(
+    ("member", "words"),
+    [
+        ({}, "governance.providers[0].name: is missing"),
+        ({"name": ""}, "governance.providers[0].name: is missing"),
+        ({"name": 5}, "governance.providers[0].name: is missing"),
+        (5, "governance.providers[0]: must be an object"),
+    ],
+)
+def test_a_provider_without_a_name_is_refused(
+    own: Own, member: Any, words: str
+) -> None:
+    assert own.problems(governance(providers=[member])) == [f"config.json: {words}"]
 
 
 @pytest.mark.parametrize("name", ["budget_id", "rate_limit_id"])

@@ -18,7 +18,7 @@ from test_loading import comparable
 
 from checking import check_rows
 from loading import load_files
-from models import BUDGET_OWNERS, Budget, ModelConfig
+from models import BUDGET_OWNERS, Budget, McpClient, ModelConfig
 
 # What the answers of a gateway say only in part of a provider's key.
 NOT_SAID = {"provider_id", "created_at", "updated_at", "config_hash"}
@@ -145,6 +145,18 @@ def test_a_config_gives_what_its_gateway_made_of_it(july: Path, tmp_path: Path) 
         ]
         for entity in ours[name]:
             assert comparable(entity) == comparable(by_id[entity["id"]])
+
+
+def test_the_answer_of_mcp_clients_alone_has_them(july: Path, tmp_path: Path) -> None:
+    load_files([july / "responses" / "mcp-clients.json"], tmp_path / "own.db")
+
+    ours = {row.name: row for row in rows_of(tmp_path / "own.db")[McpClient]}
+    theirs = rows_of(july / "config.db")[McpClient]
+    assert sorted(ours) == sorted(row.name for row in theirs)
+    for row in theirs:
+        tls = json.loads(row.tls_config_json or "{}").get("insecure_skip_verify")
+        kept = json.loads(ours[row.name].tls_config_json or "{}")
+        assert kept.get("insecure_skip_verify") == tls
 
 
 @pytest.mark.parametrize("file", ["config.json", "config.db", "responses"])
