@@ -495,6 +495,32 @@ def test_a_number_of_a_config_that_is_none_is_refused(own: Own, name: str) -> No
     ]
 
 
+@pytest.mark.parametrize(
+    ("said", "weight"), [({}, 0), ({"weight": None}, None), ({"weight": 0.5}, 0.5)]
+)
+def test_a_provider_key_without_a_weight_has_none_only_if_it_says_so(
+    own: Own, said: dict[str, Any], weight: float | None
+) -> None:
+    own.load({"providers": {"openai": {"keys": [{"name": "k", **said}]}}})
+
+    assert rows(own.path, "SELECT weight FROM config_keys") == [(weight,)]
+
+
+def test_null_is_as_good_as_nothing(own: Own) -> None:
+    team = {
+        **TEAM,
+        "customer_id": None,
+        "budget": None,
+        "budgets": None,
+        "profile": None,
+    }
+    key = {**KEY, "team_id": "t", "provider_configs": None, "is_active": None}
+
+    assert own.notes(governance(teams=[team], virtual_keys=[key], customers=None)) == []
+
+    assert own.key()["is_active"] is True
+
+
 def test_an_empty_id_of_a_provider_key_is_none(own: Own) -> None:
     keys = [{"id": "", "name": name} for name in ("k", "l")]
 
@@ -901,6 +927,11 @@ def test_no_secret_of_a_provider_key_is_kept(own: Own, members: Any) -> None:
 CLIENT_SECRETS = [
     {"connection_string": "https://u:SECRET@h/?key=SECRET"},
     {"connection_string": {"value": "https://SECRET@h", "ref": "env.X", "type": "env"}},
+    {"connection_string": {"value": "https://SECRET", "env_var": "", "from_env": True}},
+    {"connection_string": {"value": "https://SECRET", "from_env": True}},
+    {"connection_string": {"value": "https://SECRET", "type": "env"}},
+    {"connection_string": {"value": "https://SECRET", "type": "vault"}},
+    {"headers": {"A": {"value": "SECRET", "from_env": True}, "B": {"value": "SECRET"}}},
     {"headers": {"A": "SECRET", "B": {"value": "SECRET", "ref": "env.X"}}},
     {"stdio_config": {"command": "run", "args": ["--token=SECRET"]}},
     {"stdio_config": {"command": "run", "envs": ["TOKEN=SECRET"]}},
