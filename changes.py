@@ -5,12 +5,13 @@ from typing import Any
 
 import peewee
 
-from index import Index
+from index import VIRTUAL_KEY, Index
 from models import (
     Budget,
     Customer,
     McpClient,
     McpConfig,
+    ModelConfig,
     Provider,
     ProviderConfig,
     ProviderConfigKey,
@@ -23,7 +24,9 @@ from models import (
 
 # Parts of so many entities, and so seldom changed, that all are made anew then.
 EVERYWHERE = (Provider, ProviderKey, McpClient)
+# Those whose budget_id says something, and those whose rate_limit_id does.
 OWNERS = (Customer, Team, VirtualKey, ProviderConfig)
+LIMITED = (*OWNERS, ModelConfig)
 
 Model = type[peewee.Model]
 
@@ -74,43 +77,60 @@ class _Touch:
 
     def rows(self, model: Model, rows: set[Row]) -> None:
         if model is Budget:
-            self._owners_naming("budget_id", rows)
+            self._owners_naming("budget_id", rows, OWNERS)
         if model is RateLimit:
-            self._owners_naming("rate_limit_id", rows)
-        else:
-            for row in rows:
-                self._row(model, row)
+            self._owners_naming("rate_limit_id", rows, LIMITED)
+        for row in rows:
+            self._row(model, row)
 
-    def _owners_naming(self, column: str, rows: set[Row]) -> None:
+    def _owners_naming(
+        self, column: str, rows: set[Row], owners: tuple[Model, ...]
+    ) -> None:
         ids = {row.id for row in rows}
-        for model in OWNERS:
+        for model in owners:
             for owner in self.index.rows[model]:
                 if getattr(owner, column) in ids:
-                    self._row(model, owner)
+                    self._entity(model, owner)
 
     def _row(self, model: Model, row: Row) -> None:
+        self._entity(model, row)
+        # Whether there are the customer and the team shows in what belongs to them.
         if model is Customer:
-            self._customer(row.id)
-            # Whether there is the customer shows in its teams and keys.
             for team in self.index.teams_of.get(row.id, ()):
                 self._team(team.id)
             for virtual_key in self.index.virtual_keys_of_customer.get(row.id, ()):
                 self._virtual_key(virtual_key.id)
         elif model is Team:
-            self._team(row.id)
             for virtual_key in self.index.virtual_keys_of_team.get(row.id, ()):
                 self._virtual_key(virtual_key.id)
+
+    def _entity(self, model: Model, row: Row) -> None:
+        """Note what shows a row itself."""
+        if model is Customer:
+            self._customer(row.id)
+        elif model is Team:
+            self._team(row.id)
         elif model is VirtualKey:
             self._virtual_key(row.id)
         elif model in (ProviderConfig, McpConfig):
             self._virtual_key(row.virtual_key_id)
+        elif model is ModelConfig:
+            self._model_config(row)
         elif model is ProviderConfigKey:
             self._provider_config(row.provider_config_id)
         elif model is Budget:
-            self._customer(row.customer_id)
-            self._team(row.team_id)
-            self._virtual_key(row.virtual_key_id)
-            self._provider_config(row.provider_config_id)
+            self._owner_of(row)
+
+    def _owner_of(self, budget: Row) -> None:
+        self._customer(budget.customer_id)
+        self._team(budget.team_id)
+        self._virtual_key(budget.virtual_key_id)
+        self._provider_config(budget.provider_config_id)
+        self._model_config(self.index.model_config.get(budget.model_config_id))
+
+    def _model_config(self, config: Row | None) -> None:
+        if config is not None and config.scope == VIRTUAL_KEY:
+            self._virtual_key(config.scope_id)
 
     def _provider_config(self, config_id: Any) -> None:
         if (config := self.index.provider_config.get(config_id)) is not None:

@@ -1,29 +1,26 @@
-"""What is odd in the rows of one moment: told, never mended, and never a secret."""
+"""What is odd in the rows of one moment: named, never mended, and never a secret."""
 
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 from typing import Any
 
-import orjson
-from marshmallow import Schema, ValidationError, fields
-
-import file_schemas
-import schemas
 import values
-from index import Index
+from column_kinds import problem_of, rule
+from index import VIRTUAL_KEY, Index
+from linking import OWNERS
 from models import (
-    BUDGET_OWNERS,
     MODELS,
     Budget,
     Customer,
     McpClient,
     McpConfig,
+    ModelConfig,
     Provider,
     ProviderConfig,
     ProviderConfigKey,
@@ -41,6 +38,7 @@ REFERENCES: dict[str, Model] = {
     "customer_id": Customer,
     "team_id": Team,
     "virtual_key_id": VirtualKey,
+    "model_config_id": ModelConfig,
     "budget_id": Budget,
     "rate_limit_id": RateLimit,
     "provider_config_id": ProviderConfig,
@@ -62,10 +60,11 @@ UNIQUE: tuple[tuple[Any, ...], ...] = (
     (McpClient, "name"),
     (McpClient, "client_id"),
     (Provider, "name"),
+    (ModelConfig, "scope", "scope_id", "provider", "model_name"),
 )
 UNSET = (None, "")
 ENCRYPTED = "encrypted"
-OWNERLESS = "belongs to no customer, team, virtual key or provider config"
+OWNERLESS = "belongs to no customer, team, virtual key, provider or model config"
 LISTED = 3  # owners of a budget that are named; there may be thousands
 
 
@@ -85,20 +84,22 @@ class Finding:
 
 Findings = Iterator[Finding]
 Owner = tuple[Model, Any]
-Read = Callable[[Any], Any]
 
 
 def check_rows(rows: Rows) -> list[Finding]:
-    """All that is odd, by table and row; empty where nothing is."""
+    """Return all that is odd, by table and row; empty where nothing is."""
     index = Index(rows)
-    checks = (_kinds, _dangling, _doubles, _usages, _owners, _virtual_keys, _providers)
+    checks = (
+        *(_kinds, dangling, _doubles, _usages),
+        *(_owners, _scopes, _virtual_keys, _providers),
+    )
     findings = chain.from_iterable(check(index) for check in checks)
     order = {model._meta.table_name: place for place, model in enumerate(MODELS)}
     return sorted(findings, key=lambda f: (order[f.table], str(f.row_id).rjust(20)))
 
 
 def count(rows: Rows) -> dict[str, int]:
-    """How many there are of each thing, by its name ("virtual_keys")."""
+    """Return how many there are of each thing, by its name ("virtual_keys")."""
     return {
         f"{noun(model).lower().replace(' ', '_')}s": len(rows[model])
         for model in MODELS
@@ -121,48 +122,15 @@ def _finding(model: Model, row: Row, column: str, problem: str) -> Finding:
     return Finding(model._meta.table_name, row_id, column, problem)
 
 
-def _text(value: Any) -> None:
-    if not isinstance(value, str):
-        raise ValueError("is not text")
-
-
-READERS: dict[str, Read] = {
-    "REAL": values.number,
-    "INTEGER": values.number,
-    "NUMERIC": values.flag,
-    "DATETIME": values.rfc3339,
-}
-
-
-@cache
-def readers(model: Model) -> dict[str, Read]:
-    """How a model's columns read, but for plain text; each raises ValueError."""
-    found = {
-        column.name: READERS[column.field_type]
-        for column in model._meta.sorted_fields
-        if column.field_type in READERS
-    }
-    for name, field in _fields(schemas, f"{model.__name__}Schema").items():
-        if isinstance(field, schemas.JsonText):
-            found[field.attribute or name] = field.read
-    return found
-
-
-def _fields(module: Any, name: str) -> dict[str, fields.Field]:
-    """The fields of a model's schema, if there is one: it is named after the model."""
-    schema: type[Schema] = getattr(module, name, Schema)
-    return schema().fields
-
-
 def _kinds(index: Index) -> Findings:
     """Values that are missing, or not of their column's kind."""
     for model in index.rows:
         for column in (field.name for field in model._meta.sorted_fields):
             rows = _legible(index.rows[model], column)
-            read, missing = _rule(model, column)
+            read, missing = rule(model, column)
             odd = {}
             for value in {getattr(row, column) for row in rows}:  # each once
-                if problem := missing if value in UNSET else _problem(read, value):
+                if problem := missing if value in UNSET else problem_of(read, value):
                     odd[value] = problem
             for row in rows if odd else ():
                 if (value := getattr(row, column)) in odd:
@@ -175,31 +143,7 @@ def _legible(rows: list[Row], column: str) -> list[Row]:
     return [row for row in rows if row.encryption_status != ENCRYPTED]
 
 
-def _rule(model: Model, column: str) -> tuple[Read, str]:
-    """What reads a column, or raises; and what to say where it is unset."""
-    read = readers(model).get(column, _text)
-    stated = _fields(file_schemas, f"{model.__name__}FileSchema").get(column)
-    if isinstance(stated, file_schemas.Number | file_schemas.Duration):
-        read = stated.deserialize  # knows more: what is whole, what is above zero
-    needed = (stated and stated.required) or (model, column) == (VirtualKey, "value")
-    return read, "is missing" if needed else ""
-
-
-def _problem(read: Read, value: Any) -> str:
-    try:
-        read(value)
-    except ValidationError as wrong:
-        return str(wrong.messages[0])
-    except orjson.JSONDecodeError:
-        return "is not JSON"  # its own words could quote what is stored
-    except (ValueError, RecursionError) as wrong:
-        return str(wrong)
-    except TypeError:
-        return "is not text"  # as every time and all JSON is
-    return ""
-
-
-def _dangling(index: Index) -> Findings:
+def dangling(index: Index) -> Findings:
     """References to rows that are not there."""
     ids = {model: {row[0] for row in rows} for model, rows in index.rows.items()}
     for model, rows in index.rows.items():
@@ -209,6 +153,8 @@ def _dangling(index: Index) -> Findings:
                 continue  # a file may lack providers: their keys name them too
             for row in rows:
                 wanted = getattr(row, column)
+                if to is Provider and wanted == 0:
+                    continue  # gateways' answers do not say it
                 if wanted not in UNSET and wanted not in ids[to]:
                     problem = f"names no {noun(to)} {quoted(wanted)}"
                     yield _finding(model, row, column, problem)
@@ -250,21 +196,22 @@ def _usage(model: Model, row: Row, column: str, limit_column: str) -> Findings:
 def _owners(index: Index) -> Findings:
     """Budgets that belong to nobody, or to more than one."""
     naming: dict[Any, list[Owner]] = defaultdict(list)
-    for model in BUDGET_OWNERS.values():
+    naming_models: tuple[Model, ...] = (*OWNERS.values(), Provider)
+    for model in naming_models:
         for row in index.rows[model]:
             if row.budget_id not in UNSET:
                 naming[row.budget_id].append((model, row.id))
     for row in index.rows[Budget]:
         named = [
             (model, getattr(row, column))
-            for column, model in BUDGET_OWNERS.items()
+            for column, model in OWNERS.items()
             if getattr(row, column) not in UNSET
         ]
         owners = list(dict.fromkeys(named + naming.get(row.id, [])))
         if len(owners) > 1:
             how = "belongs to" if len(named) > 1 else "is shared through budget_id by"
             yield _finding(Budget, row, "", f"{how} {_listed(owners)}")
-        elif not owners and row.model_config_id in UNSET:
+        elif not owners:
             yield _finding(Budget, row, "", OWNERLESS)
 
 
@@ -272,6 +219,15 @@ def _listed(owners: list[Owner]) -> str:
     names = [f"{noun(model)} {quoted(row_id)}" for model, row_id in owners[:LISTED]]
     more = f" and {len(owners) - LISTED} more" if len(owners) > LISTED else ""
     return ", ".join(names) + more
+
+
+def _scopes(index: Index) -> Findings:
+    """Model configs of virtual keys that are not there."""
+    for row in index.rows[ModelConfig]:
+        of_a_key = row.scope == VIRTUAL_KEY and row.scope_id not in index.virtual_key
+        if of_a_key:
+            problem = f"names no virtual key {quoted(row.scope_id)}"
+            yield _finding(ModelConfig, row, "scope_id", problem)
 
 
 def _virtual_keys(index: Index) -> Findings:

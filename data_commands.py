@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,15 +24,19 @@ SHOWN_NOTES = 20
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--replace", is_flag=True, help="Remove what is not in the files.")
-def load(files: tuple[Path, ...], replace: bool) -> None:
+@click.option("--strict", is_flag=True, help="Take nothing if a part is passed over.")
+def load(files: tuple[Path, ...], replace: bool, strict: bool) -> None:
     """Load files into our own database: all of it or nothing.
 
-    A gateway's config.json, what a gateway answered, or its database; - is standard
-    input.
+    A gateway's config.json, what a gateway answered, its database, or lists written by
+    hand; - is standard input.
     """
     from loading import load_files
 
-    click.echo(_load(lambda into: load_files(files, into, replace=replace)))
+    def load_into(into: Path) -> Any:
+        return load_files(files, into, replace=replace, strict=strict)
+
+    click.echo(_load(load_into))
 
 
 @click.command()
@@ -112,7 +116,8 @@ def generate(customers: int, teams: int, keys: int, seed: int, replace: bool) ->
 @click.option("--with-secrets", is_flag=True, help="Virtual keys' values too.")
 def export(file: Path, layout: Any, with_secrets: bool) -> None:
     """Write our database as a gateway's config.json; - is standard output."""
-    from exporting import ExportError, export_config, passed_over, write_config
+    from export_notes import left_out, named_twice, passed_over
+    from exporting import ExportError, export_config, write_config
     from failures import DatabaseUnavailable
 
     try:
@@ -123,7 +128,9 @@ def export(file: Path, layout: Any, with_secrets: bool) -> None:
         _fail(str(problem))
     except ExportError as wrong:
         _fail_with(wrong.problems, "nothing was exported")
-    for line in passed_over(config) if layout == "older" else ():
+    notes = left_out(rows, with_secrets=with_secrets)
+    notes += passed_over(config) if layout == "older" else named_twice(config)
+    for line in notes:
         click.echo(f"note: {line}", err=True)
     if not with_secrets:
         told = "note: without virtual keys' values; loading it makes new ones"
@@ -173,15 +180,20 @@ def _load(load: Callable[[Path], Any]) -> str:
     try:
         loaded = load(_database())
     except LoadError as wrong:
+        _note(wrong.notes)
         _fail_with(wrong.problems, "nothing was loaded")
     except NotOurs as problem:
         _fail(str(problem))
-    for note in loaded.notes[:SHOWN_NOTES]:
-        click.echo(f"note: {note}", err=True)
-    if len(loaded.notes) > SHOWN_NOTES:
-        more = len(loaded.notes) - SHOWN_NOTES
-        click.echo(f"note: and {more} more; flask check tells them all", err=True)
+    _note(loaded.notes)
     return _told(loaded)
+
+
+def _note(notes: Sequence[str]) -> None:
+    for note in notes[:SHOWN_NOTES]:
+        click.echo(f"note: {note}", err=True)
+    if len(notes) > SHOWN_NOTES:
+        more = len(notes) - SHOWN_NOTES
+        click.echo(f"note: and {more} more; flask check tells them all", err=True)
 
 
 def _told(loaded: Any) -> str:

@@ -1,7 +1,8 @@
 """What is about to be loaded, whatever it was read from: rows, each with its place."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from difflib import get_close_matches
+from typing import Any, NamedTuple
 
 import peewee
 
@@ -13,14 +14,31 @@ class Item:
     """A row to be: the columns that its source speaks of, and where that is.
 
     `refers` holds what is no column: `provider_keys` and `mcp_client` by name or id,
-    the column they were `named_by`, and the parts of a virtual key that the source
-    leaves open (`keeps`).
+    the column they were `named_by`, the parts of a virtual key that the source leaves
+    open (`keeps`), whether the id was made because the source has none (`made_id`), and
+    whether the source only mentions the thing within another (`mention`).
     """
 
     place: str
     values: dict[str, Any]
     refers: dict[str, Any] = field(default_factory=dict)
     key: Any = None  # the row's primary key, once it is known
+
+    def at(self, column: str) -> str:
+        return f"{self.place}.{column}"
+
+
+class Claim(NamedTuple):
+    """A budget that stands within its owner, or that its owner names in a list.
+
+    `column` is how the budget would name the owner; `owner` its id, of a provider
+    config its place.
+    """
+
+    budget_id: Any
+    column: str
+    owner: Any
+    place: str
 
 
 @dataclass
@@ -30,14 +48,18 @@ class Draft:
     A description (`config.json`) says all of a thing: what it leaves out, the thing
     does not have, and every reference must lead somewhere. A `record` of what a gateway
     holds is taken as it is: it may be partial, and what it lacks stays as it was; what
-    leads nowhere is told in `notes`.
+    leads nowhere stands in `notes`.
     """
 
     record: bool = False
     items: dict[Model, list[Item]] = field(default_factory=dict)
+    claims: list[Claim] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)  # those that are whole files
     notes: list[str] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)  # what is not taken
+    unknown: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
+    left_out: set[Any] = field(default_factory=set)  # the ids of virtual keys
 
     def add(
         self, model: Model, place: str, values: dict[str, Any], **refers: Any
@@ -48,3 +70,26 @@ class Draft:
 
     def of(self, model: Model) -> list[Item]:
         return self.items.get(model, [])
+
+    def pass_over(
+        self, kind: str, name: str, place: str, known: frozenset[str]
+    ) -> None:
+        """Note a name that nobody knows, once for a kind of thing."""
+        if seen := self.unknown.get((kind, name)):
+            seen[1] += 1
+            return
+        (like,) = get_close_matches(name, known, n=1) or [""]
+        hint = f'; did you mean "{like}"?' if like else ""
+        dot = "" if place.endswith(": ") else "."
+        self.unknown[kind, name] = [
+            f"{place}{dot}{name}: not known, passed over{hint}",
+            1,
+        ]
+
+    def all_passed_over(self) -> list[str]:
+        """Return a line for all that is not taken of the files."""
+        counted = [
+            line if count == 1 else f"{line} ({count} times)"
+            for line, count in self.unknown.values()
+        ]
+        return [*dict.fromkeys(self.passed_over), *counted]

@@ -2,13 +2,14 @@
 
 In the older layout, what only newer gateways know stands beside the rest: older ones
 pass over what they do not know, and nothing is lost on the way back. A stored value
-goes out as it reads; one that is unset or cannot be read stays out.
+goes out as it reads; one that is unset or cannot be read stays out, and so does what
+refers to nothing: a gateway would not start on it.
 """
 
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from functools import cache
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,15 +17,17 @@ import orjson
 
 import values
 from api_keys import is_expired
-from checking import ENCRYPTED, UNSET, Read, quoted, readers
-from file_schemas import NOT_KEPT, kept_secret
+from checking import ENCRYPTED, REFERENCES, UNSET, quoted
+from exported_rows import NUMBER, Json, mcp_client, members, provider_key
 from files import replace_file
 from index import Index, by_age
+from linking import OWNERS
 from models import (
-    BUDGET_OWNERS,
+    MODELS,
     Budget,
     McpClient,
     McpConfig,
+    ModelConfig,
     Provider,
     ProviderConfig,
     ProviderKey,
@@ -34,18 +37,13 @@ from models import (
 )
 from own_database import Model
 from rows import Rows
-from schemas import LEFT_OUT
 
-Json = dict[str, Any]
 Layout = Literal["older", "newer"]
 
-# Where a row's number goes. Gateways pass it over; an "id" they would take for a number
-# of their own, and in a provider's key it is a text.
-NUMBER = "number"
 LONG_PAST = "1970-01-01T00:00:00Z"
-HIDDEN = ("value_hash", "encryption_status")
+VERSION = 2  # newer gateways then take an empty list for none, not for all
+GOVERNING: tuple[str, ...] = ("budget_id", "rate_limit_id")
 BY_NUMBER = attrgetter("id")
-IS_ALIGNED = itemgetter("calendar_aligned")
 
 
 class ExportError(Exception):
@@ -59,36 +57,16 @@ class ExportError(Exception):
 def export_config(
     rows: Rows, *, layout: Layout = "older", with_secrets: bool = False
 ) -> Json:
-    """The rows as a `config.json`; virtual keys' values only `with_secrets`.
+    """Return the rows as a `config.json`; virtual keys' values only `with_secrets`.
 
-    Of providers' and MCP servers' secrets only `env.NAME` is told. Raises ExportError
-    where the layout cannot hold what there is.
+    Of providers' and MCP servers' secrets only where they are read from goes out.
+    Raises ExportError where the layout cannot hold what there is.
     """
     export = _Export(Index(rows), layout == "older", with_secrets)
     config = export.config()
     if export.problems:
         raise ExportError(export.problems)
     return config
-
-
-def passed_over(config: Json) -> list[str]:
-    """What restrictions of a config an older gateway does not know, a line each."""
-    lines: list[str] = []
-    for key in config["governance"]["virtual_keys"]:
-        place = f"virtual key {quoted(key['id'])}"
-        if "expires_at" in key:
-            lines.append(f"{place}: older gateways let it live past its expires_at")
-        for part in key["provider_configs"]:
-            if part.get("blacklisted_models"):
-                lines.append(f"{place}: older gateways have no blacklisted_models")
-            if part.get("allow_all_keys") is False:
-                lines.append(f"{place}: older gateways then allow all keys")
-    for client in config["mcp"]["client_configs"]:
-        if client.get("disabled"):
-            lines.append(
-                f"MCP client {quoted(client['name'])}: older ones disable none"
-            )
-    return list(dict.fromkeys(lines))
 
 
 def write_config(config: Json, path: Path | str, *, with_secrets: bool = False) -> None:
@@ -116,53 +94,91 @@ class _Export:
         self.budgets: dict[Any, Json] = {}  # those that go into the list of budgets
         self.owned: set[Any] = set()  # the ids of all that have an owner
         self.problems: list[str] = []
+        self.ids = {model: {row[0] for row in index.rows[model]} for model in MODELS}
 
     def config(self) -> Json:
         index, limits = self.index, by_age(self.index.rows[RateLimit])
         governance = {
-            "rate_limits": [_told(RateLimit, row) for row in limits],
+            "rate_limits": [self._members(RateLimit, row) for row in limits],
             "customers": [self._owner("customer_id", row) for row in index.customers],
             "teams": [self._owner("team_id", row) for row in index.teams],
             "virtual_keys": [
                 self._owner("virtual_key_id", row) for row in index.virtual_keys
             ],
         }
+        configs = by_age(index.rows[ModelConfig])
+        if configs:
+            governance["model_configs"] = [
+                self._owner("model_config_id", row) for row in configs
+            ]
+        if governed := list(self._governed_providers()):
+            governance["providers"] = governed
         for row in by_age(index.rows[Budget]):
             if row.id not in self.owned:
-                self.budgets[row.id] = _told(Budget, row)
+                self.budgets[row.id] = self._members(Budget, row)
         clients = sorted(index.rows[McpClient], key=BY_NUMBER)
+        version = {} if self.older else {"version": VERSION}
         return {
+            **version,
             "providers": self._providers(),
-            "mcp": {"client_configs": [self._mcp_client(row) for row in clients]},
+            "mcp": {"client_configs": [mcp_client(row) for row in clients]},
             "governance": {"budgets": list(self.budgets.values()), **governance},
         }
 
     def _owner(self, column: str, row: Row) -> Json:
-        """A customer, team or virtual key; `column` is how its budgets name it."""
-        model = BUDGET_OWNERS[column]
-        owner = _told(model, row)
-        budgets = self._budgets(column, row)
+        """A thing that owns budgets; `column` is how they name it."""
+        model = OWNERS[column]
+        owner = self._members(model, row)
+        budgets = self._unowned(self._budgets(column, row))
         # Where only its budgets know, as at older gateways, it has it of them.
-        of_them = any(budget.get("calendar_aligned") for budget in budgets)
+        of_them = self._aligned_by(column, row, budgets)
         aligned = owner.setdefault("calendar_aligned", of_them)
         self._link(owner, budgets, aligned)
-        if not self.older:
+        if model is ModelConfig:  # gateways make its budgets first, then link them
+            self.budgets |= {each["id"]: each for each in budgets}
+            owner["budget_ids"] = [each["id"] for each in budgets]
+            owner.pop("budgets", None)
+        elif not self.older:
             self.budgets |= {each["id"]: {**each, column: row.id} for each in budgets}
-        elif aligned == any(map(IS_ALIGNED, budgets)):
+        if self.older and aligned == self._aligned_by(column, row, budgets):
             del owner["calendar_aligned"]
         if model is VirtualKey:
             self._complete(owner, row, aligned)
         return owner
 
-    def _budgets(self, column: str, row: Row) -> list[Json]:
-        """An owner's budgets, which say nothing of their owner yet."""
-        budgets = []
-        for budget in self.index.budgets(column, row):
-            told = _told(Budget, budget)
-            budgets.append(
-                {n: each for n, each in told.items() if n not in BUDGET_OWNERS}
-            )
-        return budgets
+    def _aligned_by(self, column: str, row: Row, budgets: list[Json]) -> bool:
+        """Return whether an owner is aligned by its budgets if it does not say."""
+        if column == "virtual_key_id":
+            governing, _ = self.index.model_configs(row.id)
+            if governing is not None:
+                has_some = self.index.budgets_of_model_config(governing)
+                return bool(has_some and governing.calendar_aligned)
+        return any(budget.get("calendar_aligned") for budget in budgets)
+
+    def _members(self, model: Model, row: Row) -> Json:
+        """Return what a row says, but for references that lead nowhere."""
+        said = members(model, row)
+        return {
+            name: each
+            for name, each in said.items()
+            if name not in REFERENCES or each in self.ids[REFERENCES[name]]
+        }
+
+    def _budgets(self, column: str, row: Row) -> list[Row]:
+        """Return an owner's budgets; also of a model config of older gateways."""
+        if column != "model_config_id":
+            return self.index.budgets(column, row)
+        named = self.index.budget.get(row.budget_id)
+        older = named is not None and row.scope in UNSET
+        return self.index.budgets_of_model_config(row) or ([named] if older else [])
+
+    def _unowned(self, rows: list[Row]) -> list[Json]:
+        """Budgets, which say nothing of their owner yet."""
+        budgets = (self._members(Budget, row) for row in rows)
+        return [
+            {name: each for name, each in budget.items() if name not in OWNERS}
+            for budget in budgets
+        ]
 
     def _link(self, owner: Json, budgets: list[Json], aligned: bool) -> None:
         """Say of an owner and its budgets what they say of each other in the layout."""
@@ -205,9 +221,9 @@ class _Export:
         key["mcp_configs"] = [self._mcp_config(each) for each in mcp_configs]
 
     def _provider_config(self, row: Row, aligned: bool) -> Json:
-        config = _told(ProviderConfig, row)
-        del config["virtual_key_id"]
-        budgets = self._budgets("provider_config_id", row)
+        config = self._members(ProviderConfig, row)
+        config.pop("virtual_key_id", None)
+        budgets = self._unowned(self.index.budgets("provider_config_id", row))
         self._link(config, budgets, aligned)
         keys = self.index.provider_keys(row)
         all_allowed = config.setdefault("allow_all_keys", not keys)
@@ -216,29 +232,29 @@ class _Export:
             config["key_ids"] = ["*"] if all_allowed and not keys else ids
             config["budgets"] = budgets
         else:
-            if all_allowed == (not keys):
+            newer = self.index.rows[ModelConfig]  # where no keys may mean none
+            if all_allowed == (not keys) and (keys or not newer):
                 del config["allow_all_keys"]
             if keys:
                 config["allowed_keys"] = [key.name for key in keys]
         return config
 
     def _mcp_config(self, row: Row) -> Json:
-        config = _told(McpConfig, row)
-        del config["virtual_key_id"]
+        config = self._members(McpConfig, row)
+        config.pop("virtual_key_id", None)
         client = self.index.mcp_client.get(row.mcp_client_id)
         if client is not None:
             del config["mcp_client_id"]
             config["mcp_client_name"] = client.name
         return config
 
-    def _mcp_client(self, row: Row) -> Json:
-        client = _told(McpClient, row)
-        headers = client.get("headers", {}).items()
-        client["headers"] = {n: told["env_var"] or NOT_KEPT for n, told in headers}
-        address = client.pop("connection_string", "")
-        if address and row.encryption_status != ENCRYPTED:
-            client["connection_string"] = values.mask_url(address)
-        return client
+    def _governed_providers(self) -> Iterator[Json]:
+        """Yield what governs providers as wholes."""
+        for row in sorted(self.index.rows[Provider], key=BY_NUMBER):
+            said = self._members(Provider, row)
+            governing = {name: said[name] for name in GOVERNING if name in said}
+            if governing:
+                yield {"name": row.name, **governing}
 
     def _providers(self) -> Json:
         providers: Json = {
@@ -249,43 +265,5 @@ class _Export:
             named = None if row.provider else self.index.provider.get(row.provider_id)
             name = values.text(row.provider if named is None else named.name)
             provider = providers.setdefault(name, {"keys": []})
-            provider["keys"].append(_provider_key(row))
+            provider["keys"].append(provider_key(row))
         return providers
-
-
-def _provider_key(row: Row) -> Json:
-    key: Json = {}
-    for name, said in _told(ProviderKey, row).items():
-        maker, _, member = name.partition("_")
-        if maker in ("azure", "vertex", "bedrock"):
-            key.setdefault(f"{maker}_key_config", {})[member] = kept_secret(said)
-        elif name not in ("provider", "provider_id"):
-            key["id" if name == "key_id" else name] = said
-    if "value" in key:
-        key["value"] = kept_secret(key["value"])
-    return key
-
-
-def _told(model: Model, row: Row) -> Json:
-    """What a row says, by the names that files have for its columns."""
-    told: Json = {}
-    for (name, read, unset), value in zip(_columns(model), row, strict=True):
-        try:
-            said = unset if value in UNSET else read(value)
-        except (ValueError, TypeError, RecursionError):
-            said = unset  # flask check finds it
-        if said is not None and said is not LEFT_OUT and name not in HIDDEN:
-            told[name] = said
-    return told
-
-
-@cache
-def _columns(model: Model) -> list[tuple[str, Read, Any]]:
-    """How files name a model's columns, how they read, and what they say when unset."""
-    found: list[tuple[str, Read, Any]] = []
-    for column in model._meta.sorted_fields:
-        read = readers(model).get(column.name, values.text)
-        name = NUMBER if column.name == "id" and read is values.number else column.name
-        unset = values.ZERO_TIME if read is values.rfc3339 else None
-        found.append((name.removesuffix("_json"), read, unset))
-    return found

@@ -1,188 +1,45 @@
-"""What a gateway's `config.json` may hold, as marshmallow schemas that load it.
+"""What a gateway's files may say of each thing, as marshmallow schemas that load it.
 
-Fields that nobody asks us for are passed over; what is null counts as not given.
-References from one thing to another are merging.py's matter.
+Beside its fields, each schema names what else gateways know of the thing: the things
+within it (`holds`), which have schemas of their own, and what no answer of ours needs
+(`passed_over`). Whatever else a file says, it is alone in knowing. References from one
+thing to another are merging.py's matter.
 """
 
-import math
-import re
-from collections.abc import Mapping
-from typing import Any
+from functools import cache
+from typing import ClassVar
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load
+from marshmallow import EXCLUDE, Schema
 
-import values
-
-MAXIMUM_INTEGER = 2**63 - 1
-NOT_KEPT = "(not kept)"  # stands for a provider's secret that is no env.NAME
-
-# Go's units and the gateway's own; a calendar unit stands alone.
-_DURATION = re.compile(
-    r"(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|s|m|h)"
-    r"(?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))*"
-    r"|\d+[dwMY]",
-    re.ASCII,
+from file_fields import (
+    Arguments,
+    Certificate,
+    Command,
+    ConnectionString,
+    Duration,
+    Flag,
+    Members,
+    Name,
+    Names,
+    NonEmpty,
+    Number,
+    Secret,
+    Secrets,
+    Time,
+    Variables,
 )
 
-
-def duration_problem(text: object) -> str | None:
-    """What is wrong with a reset duration, if anything is."""
-    if not isinstance(text, str) or _DURATION.fullmatch(text) is None:
-        return "is no duration; it takes Go's units (90s, 1h30m) or d, w, M, Y (1d)"
-    if not any(digit in "123456789" for digit in text):
-        return "must be above zero"
-    return None
-
-
-class Name(fields.String):
-    """An id or a name: text that is not empty."""
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        if not isinstance(value, str):
-            raise ValidationError("must be text")
-        return value
-
-
-class NonEmpty(Name):
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        if value == "":
-            raise ValidationError("is empty")
-        return super()._deserialize(value, *args, **kwargs)
-
-
-class Number(fields.Field):
-    """A number, kept exactly as it is; not below zero unless `above` says more."""
-
-    def __init__(self, *, above: bool = False, whole: bool = False, **kw: Any) -> None:
-        self.above = above
-        self.whole = whole
-        super().__init__(**kw)
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int | float:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not math.isfinite(value):
-            raise ValidationError("must be a number")
-        amount = values.number(value)
-        if self.whole and not isinstance(amount, int):
-            raise ValidationError("must be a whole number")
-        if isinstance(amount, int) and amount > MAXIMUM_INTEGER:
-            raise ValidationError("is too large")
-        if amount < 0 or (self.above and amount == 0):
-            raise ValidationError(
-                "must be above zero" if self.above else "must not be below zero"
-            )
-        return amount
-
-
-class Flag(fields.Field):
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> bool:
-        if not isinstance(value, bool):
-            raise ValidationError("must be true or false")
-        return value
-
-
-class Duration(fields.Field):
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        if problem := duration_problem(value):
-            raise ValidationError(problem)
-        return str(value)
-
-
-class Time(fields.Field):
-    """An RFC 3339 time, turned into the text that gateways store."""
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str:
-        try:
-            text = values.rfc3339(value)
-        except (ValueError, TypeError):
-            raise ValidationError("must be an RFC 3339 time") from None
-        return text.replace("T", " ").replace("Z", "+00:00")
-
-
-class Members(fields.Field):
-    """A JSON object of any content."""
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise ValidationError("must be an object")
-        return value
-
-
-class Names(fields.Field):
-    """An array of texts."""
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> list[str]:
-        texts = isinstance(value, list) and all(isinstance(m, str) for m in value)
-        if not texts:
-            raise ValidationError("must be an array of texts")
-        return list(value)
-
-
-class Secret(fields.Field):
-    """A provider's secret, as text or an EnvValue: only `env.NAME` is kept of it."""
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str | None:
-        return kept_secret(value)
-
-
-class Secrets(Members):
-    """Header names with a secret each."""
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        headers = super()._deserialize(value, *args, **kwargs)
-        return {name: kept_secret(secret) or "" for name, secret in headers.items()}
-
-
-class ConnectionString(fields.Field):
-    """Kept with its credentials masked, as it is answered."""
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str | None:
-        return values.mask_url(_env_text(value)) or None
-
-
-def kept_secret(value: Any) -> str | None:
-    """What of a secret is kept: the variable it comes from, or that there is one."""
-    text = _env_text(value)
-    if text.startswith("env.") or not text:
-        return text or None
-    return NOT_KEPT
-
-
-def _env_text(value: Any) -> str:
-    if isinstance(value, Mapping):
-        value = value.get("env_var") or value.get("value") or ""
-    if not isinstance(value, str):
-        raise ValidationError("must be text")
-    return value
-
-
-class KeyReferences(fields.Field):
-    """Provider keys by name or id, as texts or as objects that have one of these."""
-
-    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> list[str]:
-        if not isinstance(value, list):
-            raise ValidationError("must be an array")
-        return [self._reference(member) for member in value]
-
-    def _reference(self, member: Any) -> str:
-        if isinstance(member, Mapping):
-            member = member.get("key_id") or member.get("name")
-        if not isinstance(member, str):
-            raise ValidationError("must name keys by name or id")
-        return member
+LIMITS = ("budget", "budgets", "rate_limit")
 
 
 class FileSchema(Schema):
-    """What all parts of the file share."""
+    """What all parts of the files share."""
 
     class Meta:
         unknown = EXCLUDE
 
-    @pre_load
-    def drop_null(self, data: Any, **kwargs: Any) -> Any:
-        if not isinstance(data, Mapping):
-            return data
-        return {name: value for name, value in data.items() if value is not None}
+    holds: ClassVar[tuple[str, ...]] = ()
+    passed_over: ClassVar[tuple[str, ...]] = ()
 
 
 class Timed(FileSchema):
@@ -192,8 +49,16 @@ class Timed(FileSchema):
 
 
 class BudgetFileSchema(Timed):
+    passed_over = (
+        "override_amount",
+        "override_mode",
+        "override_cycles_remaining",
+        "override_cycles_total",
+        "override_anchor_reset",
+    )
+
     id = NonEmpty(required=True)
-    max_limit = Number(above=True, required=True)
+    max_limit = Number(required=True)
     reset_duration = Duration(required=True)
     calendar_aligned = Flag()
     last_reset = Time()
@@ -201,6 +66,7 @@ class BudgetFileSchema(Timed):
     team_id = Name()
     customer_id = Name()
     virtual_key_id = Name()
+    provider_config_id = Number(whole=True)
     model_config_id = Name()
 
 
@@ -214,63 +80,109 @@ class RateLimitFileSchema(Timed):
     request_reset_duration = Duration()
     request_current_usage = Number(whole=True)
     request_last_reset = Time()
+    calendar_aligned = Flag()  # older files say it here; it is the owner's
 
 
 class OwnerFileSchema(Timed):
     id = NonEmpty(required=True)
-    name = NonEmpty(required=True)
+    name = Name()
     budget_id = Name()
-    budgets = fields.Nested(BudgetFileSchema, many=True)
     rate_limit_id = Name()
     calendar_aligned = Flag()
 
 
 class CustomerFileSchema(OwnerFileSchema):
-    pass
+    holds = (*LIMITS, "teams", "virtual_keys")
+    passed_over = ("virtual_key_count", "team_count")
 
 
 class TeamFileSchema(OwnerFileSchema):
+    holds = (*LIMITS, "customer", "virtual_keys")
+    passed_over = ("virtual_key_count", "business_unit_id", "business_unit", "members")
+
     customer_id = Name()
+    source_id = Name()
     profile = Members()
     config = Members()
     claims = Members()
 
 
 class ProviderConfigFileSchema(FileSchema):
-    number = Number(whole=True, above=True)
+    holds = (*LIMITS, "keys", "allowed_keys", "key_ids", "model_budgets", "id")
+    passed_over = ("virtual_key_id",)
+
+    number = Number(whole=True)
     provider = NonEmpty(required=True)
-    weight = Number()
+    weight = Number(allow_none=True)
     allowed_models = Names()
     blacklisted_models = Names()
     allow_all_keys = Flag()
-    allowed_keys = KeyReferences()  # older gateways; none of them means all
-    key_ids = KeyReferences()  # newer gateways; "*" means all
-    keys = KeyReferences()
     budget_id = Name()
-    budgets = fields.Nested(BudgetFileSchema, many=True)
     rate_limit_id = Name()
 
 
+class ModelBudgetFileSchema(FileSchema):
+    """What one model may spend of what a provider config, or a key, may."""
+
+    holds = LIMITS
+    passed_over = ("rate_limit_id",)
+
+    model_name = NonEmpty(required=True)
+
+
 class McpConfigFileSchema(FileSchema):
-    number = Number(whole=True, above=True)
-    mcp_client_name = Name()
-    mcp_client_id = fields.Raw()
+    holds = ("mcp_client", "mcp_client_id", "mcp_client_name", "id")
+    passed_over = ("virtual_key_id",)
+
+    number = Number(whole=True)
     tools_to_execute = Names()
 
 
 class VirtualKeyFileSchema(OwnerFileSchema):
-    value = Name()
+    holds = (
+        *LIMITS,
+        "team",
+        "customer",
+        "value",
+        "provider_configs",
+        "mcp_configs",
+        "model_budgets",
+    )
+    passed_over = (
+        "access_profile_id",
+        "allow_all_providers",
+        "assigned_user",
+        "is_access_profile_managed",
+        "metadata",
+        "previous_value_expires_at",
+        "rotated_at",
+    )
+
     description = Name()
     is_active = Flag()
     team_id = Name()
     customer_id = Name()
     created_by_user_id = Name()
     expires_at = Time()
-    provider_configs = fields.Nested(ProviderConfigFileSchema, many=True)
-    mcp_configs = fields.Nested(McpConfigFileSchema, many=True)
+
+
+class ModelConfigFileSchema(Timed):
+    holds = (*LIMITS, "budget_ids")
+    passed_over = ("scope_name",)
+
+    id = NonEmpty(required=True)
+    model_name = NonEmpty(required=True)
+    provider = Name()
+    scope = Name()
+    scope_id = Name()
+    calendar_aligned = Flag()
+    budget_id = Name()
+    rate_limit_id = Name()
 
 
 class AzureFileSchema(FileSchema):
+    passed_over = ("scopes", "api_version", "deployments")
+
     endpoint = Secret()
     client_id = Secret()
     client_secret = Secret()
@@ -278,6 +190,8 @@ class AzureFileSchema(FileSchema):
 
 
 class VertexFileSchema(FileSchema):
+    passed_over = ("deployments", "force_single_region")
+
     project_id = Secret()
     project_number = Secret()
     region = Secret()
@@ -285,6 +199,16 @@ class VertexFileSchema(FileSchema):
 
 
 class BedrockFileSchema(FileSchema):
+    passed_over = (
+        "batch_s3_config",
+        "deployments",
+        "external_id",
+        "project_id",
+        "role_arn",
+        "role_session_name",
+        "session_name",
+    )
+
     access_key = Secret()
     secret_key = Secret()
     session_token = Secret()
@@ -292,35 +216,213 @@ class BedrockFileSchema(FileSchema):
     arn = Secret()
 
 
+# The makers whose keys have more to them, by what the columns' names begin with.
+MAKERS: dict[str, type[FileSchema]] = {
+    "azure": AzureFileSchema,
+    "vertex": VertexFileSchema,
+    "bedrock": BedrockFileSchema,
+}
+
+
 class ProviderKeyFileSchema(Timed):
-    number = Number(whole=True, above=True)
-    name = NonEmpty(required=True)
+    holds = (
+        "id",
+        "provider",
+        "provider_id",
+        *(f"{maker}_key_config" for maker in MAKERS),
+        *(
+            f"{maker}_{name}"
+            for maker, schema in MAKERS.items()
+            for name in (*schema._declared_fields, *schema.passed_over)
+        ),
+    )
+    passed_over = (
+        "aliases",
+        "blacklisted_models",
+        "description",
+        "status",
+        "use_anthropic_endpoints",
+        *(
+            f"{maker}_key_config"
+            for maker in (
+                "bedrock_mantle",
+                "elevenlabs",
+                "gigachat",
+                "huggingface",
+                "hume",
+                "ollama",
+                "openai",
+                "openrouter",
+                "replicate",
+                "sgl",
+                "vllm",
+            )
+        ),
+    )
+
+    number = Number(whole=True)
+    name = Name()
     key_id = Name()
-    id = Name()  # what the file calls the key_id
     value = Secret()
     models = Names()
-    weight = Number()
+    weight = Number(allow_none=True)
     enabled = Flag()
     use_for_batch_api = Flag()
-    azure_key_config = fields.Nested(AzureFileSchema)
-    vertex_key_config = fields.Nested(VertexFileSchema)
-    bedrock_key_config = fields.Nested(BedrockFileSchema)
+
+
+class ProviderFileSchema(Timed):
+    holds = ("keys", "provider", *LIMITS)
+    passed_over = (
+        "concurrency_and_buffer_size",
+        "custom_provider_config",
+        "description",
+        "id",
+        "network_config",
+        "openai_config",
+        "pricing_overrides",
+        "provider_status",
+        "proxy_config",
+        "send_back_raw_request",
+        "send_back_raw_response",
+        "status",
+        "store_raw_request_response",
+    )
+
+    number = Number(whole=True)
+    name = NonEmpty(required=True)
+    budget_id = Name()
+    rate_limit_id = Name()
+
+
+class StdioFileSchema(FileSchema):
+    command = Command()
+    args = Arguments()
+    envs = Variables()
+
+
+class TlsFileSchema(FileSchema):
+    insecure_skip_verify = Flag()
+    ca_cert_pem = Certificate()
 
 
 class McpClientFileSchema(Timed):
-    number = Number(whole=True, above=True)
+    holds = ("id", "config", "stdio_config", "tls_config")
+    passed_over = (
+        "discovered_tools",
+        "is_ping_available",
+        "needs_session_stickiness",
+        "oauth_authorize_url",
+        "oauth_client_id",
+        "oauth_client_secret",
+        "oauth_config",
+        "oauth_registration_url",
+        "oauth_resource",
+        "oauth_scopes",
+        "oauth_token_url",
+        "state",
+        "token_exchange",
+        "tool_execution_timeout",
+        "tool_sync_interval",
+        "tools",
+        "vk_configs",
+    )
+
+    number = Number(whole=True)
     client_id = Name()
     name = NonEmpty(required=True)
     is_code_mode_client = Flag()
     connection_type = Name()
     connection_string = ConnectionString()
-    stdio_config = Members()
-    tls_config = Members()
+    auth_type = Name()
     oauth_config_id = Name()
     headers = Secrets()
+    allowed_extra_headers = Names()
     tools_to_execute = Names()
     tools_to_auto_execute = Names()
     tool_pricing = Members()
     allow_on_all_virtual_keys = Flag()
     per_user_header_keys = Names()
     disabled = Flag()
+
+
+class GovernanceFileSchema(FileSchema):
+    holds = (
+        "budgets",
+        "rate_limits",
+        "customers",
+        "teams",
+        "virtual_keys",
+        "model_configs",
+        "providers",
+    )
+    passed_over = (
+        "auth_config",
+        "business_units",
+        "complexity_analyzer_config",
+        "pricing_overrides",
+        "roles",
+        "routing_rules",
+    )
+
+
+class McpFileSchema(FileSchema):
+    holds = ("client_configs",)
+    passed_over = (
+        "tool_groups",
+        "tool_manager_config",
+        "tool_sync_interval",
+        "virtual_mcps",
+    )
+
+
+class ConfigFileSchema(FileSchema):
+    """A whole `config.json`."""
+
+    holds = ("governance", "mcp", "providers", "version")
+    passed_over = (
+        "$schema",
+        "access_profiles",
+        "alerting",
+        "audit_logs",
+        "auth_config",
+        "circuit_breaker_config",
+        "client",
+        "cluster_config",
+        "config_store",
+        "encryption_key",
+        "env_label",
+        "feature_flags",
+        "framework",
+        "guardrails_config",
+        "large_payload_optimization",
+        "load_balancer_config",
+        "logs_store",
+        "plugins",
+        "scim_config",
+        "server",
+        "setup_token",
+        "skills_registry",
+        "source_of_truth",
+        "vault",
+        "vector_store",
+        "webhooks",
+        "websocket",
+    )
+
+
+@cache
+def loader(schema: type[FileSchema]) -> FileSchema:
+    return schema()
+
+
+@cache
+def known(schema: type[FileSchema]) -> frozenset[str]:
+    """Return all names that gateways know in such a part of a file."""
+    return frozenset((*loader(schema).fields, *schema.holds, *schema.passed_over))
+
+
+@cache
+def nullable(schema: type[FileSchema]) -> frozenset[str]:
+    """Return the names for which null says something, not that they are not given."""
+    names = loader(schema).fields.items()
+    return frozenset(name for name, field in names if field.allow_none)

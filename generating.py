@@ -43,7 +43,6 @@ def generate(
         rows = NewRows(connection.connection())
         invention = Invention(rows, Draws(seed), customers + teams + keys)
         invention.add_providers()
-        invention.add_mcp_clients()
         invention.add_customers(customers)
         invention.add_teams(teams)
         for number in range(1, keys + 1):
@@ -62,6 +61,7 @@ NOUNS: dict[str, Model] = {
     "virtual_keys": models.VirtualKey,
     "budgets": models.Budget,
     "rate_limits": models.RateLimit,
+    "model_configs": models.ModelConfig,
     "provider_keys": models.ProviderKey,
     "mcp_clients": models.McpClient,
 }

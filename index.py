@@ -1,6 +1,8 @@
 """The rows of one moment under the ids that lead to them, in the answers' order."""
 
+from collections.abc import Callable
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 import peewee
@@ -12,6 +14,7 @@ from models import (
     Customer,
     McpClient,
     McpConfig,
+    ModelConfig,
     Provider,
     ProviderConfig,
     ProviderConfigKey,
@@ -25,6 +28,19 @@ from rows import Rows
 
 ById = dict[Any, Row]
 Groups = dict[Any, list[Row]]
+
+VIRTUAL_KEY = "virtual_key"  # the scope of model configs of keys
+ALL_MODELS = "*"  # the model name of a row that governs a key or a provider config
+# The columns by which a budget names an owner of each kind. An owner's own budget_id
+# counts where its budget has none of them: May gateways fill them, and let go of
+# budget_id in virtual keys and provider configs without clearing it.
+_OF_A_KEY = ("virtual_key_id", "provider_config_id", "model_config_id")
+NEWER_LINKS = {
+    "team_id": ("team_id",),
+    "customer_id": ("customer_id",),
+    "virtual_key_id": _OF_A_KEY,
+    "provider_config_id": _OF_A_KEY,
+}
 
 
 class Index:
@@ -90,7 +106,8 @@ class Index:
     @cached_property
     def budgets_of(self) -> dict[str, Groups]:
         rows = self.rows[Budget]
-        return {owner: _grouped(rows, owner) for owner in BUDGET_OWNERS}
+        owners = (*BUDGET_OWNERS, "model_config_id")
+        return {owner: _grouped(rows, owner) for owner in owners}
 
     @cached_property
     def rate_limit(self) -> ById:
@@ -103,6 +120,21 @@ class Index:
     @cached_property
     def provider_configs_of(self) -> Groups:
         return _grouped(sorted(self.rows[ProviderConfig], key=_id), "virtual_key_id")
+
+    @cached_property
+    def model_config(self) -> ById:
+        return _by_id(self.rows[ModelConfig])
+
+    @cached_property
+    def model_configs_of(self) -> dict[tuple[Any, str | None], list[Row]]:
+        """Virtual keys' model configs, by key and provider (None for that of none)."""
+        ours = [
+            row
+            for row in self.rows[ModelConfig]
+            if row.scope == VIRTUAL_KEY and row.scope_id
+        ]
+        groups = _grouped_by(ours, lambda row: (row.scope_id, row.provider or None))
+        return {place: by_age(rows) for place, rows in groups.items()}
 
     @cached_property
     def attached_to(self) -> Groups:
@@ -125,13 +157,30 @@ class Index:
         return _by_id(self.rows[McpClient])
 
     def budgets(self, owner: str, row: Row) -> list[Row]:
-        """An owner's budgets; `owner` is the column by which a budget names it."""
+        """An owner's own budgets; `owner` is the column by which a budget names it."""
         budgets = self.budgets_of[owner].get(row.id, [])
         # Older gateways keep the link the other way round.
         named = self.budget.get(row.budget_id)
-        if named is not None and all(budget.id != named.id for budget in budgets):
+        if named is not None and _has_none(named, NEWER_LINKS[owner]):
             budgets = [*budgets, named]
         return by_age(budgets)
+
+    def model_configs(
+        self, virtual_key_id: Any, provider: str | None = None
+    ) -> tuple[Row | None, list[Row]]:
+        """The model config that governs a virtual key, or its provider config of a
+        provider, if there is one; and those of single models.
+        """
+        rows = self.model_configs_of.get((virtual_key_id, provider))
+        if rows is None:
+            return None, []
+        governing = (row for row in rows if row.model_name == ALL_MODELS)
+        of_models = [row for row in rows if row.model_name != ALL_MODELS]
+        return next(governing, None), of_models
+
+    def budgets_of_model_config(self, row: Row) -> list[Row]:
+        """The budgets that name a model config; its own budget_id is read by nobody."""
+        return by_age(self.budgets_of["model_config_id"].get(row.id, []))
 
     def provider_keys(self, config: Row) -> list[Row]:
         """The provider keys attached to a provider config, by id."""
@@ -158,6 +207,8 @@ _PARTS: dict[str, type[peewee.Model]] = {
     "rate_limit": RateLimit,
     "provider_config": ProviderConfig,
     "provider_configs_of": ProviderConfig,
+    "model_config": ModelConfig,
+    "model_configs_of": ModelConfig,
     "attached_to": ProviderConfigKey,
     "provider_key": ProviderKey,
     "provider": Provider,
@@ -188,8 +239,18 @@ def _by_id(rows: list[Row]) -> ById:
 
 
 def _grouped(rows: list[Row], column: str) -> Groups:
+    return _grouped_by(
+        [row for row in rows if getattr(row, column) not in (None, "")],
+        attrgetter(column),
+    )
+
+
+def _grouped_by(rows: list[Row], key: Callable[[Row], Any]) -> Groups:
     groups: Groups = {}
     for row in rows:
-        if (owner := getattr(row, column)) not in (None, ""):
-            groups.setdefault(owner, []).append(row)
+        groups.setdefault(key(row), []).append(row)
     return groups
+
+
+def _has_none(row: Row, columns: tuple[str, ...]) -> bool:
+    return all(getattr(row, column) in (None, "") for column in columns)

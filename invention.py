@@ -1,12 +1,10 @@
 """Believable customers, teams, virtual keys and what belongs to them, as rows."""
 
-import hashlib
 from collections import namedtuple
 from collections.abc import Sequence
 from typing import Any
 
 import models
-from config_file import json_text
 from draws import (
     AMOUNTS,
     CLAIMS,
@@ -32,6 +30,10 @@ from draws import (
     WEIGHTS,
     Draws,
 )
+from file_fields import VALUE_PREFIX, value_hash
+from file_members import json_text
+from index import VIRTUAL_KEY
+from invented_providers import add_mcp_clients, add_providers
 from new_rows import NewRows
 from values import stored_time
 
@@ -53,7 +55,7 @@ class Invention:
         self._draws = draws
         self._step = SPAN // (count + 100)  # 100 is more than providers and the like
         self._clock = FIRST
-        self._names: set[tuple[str | None, str]] = set()
+        self._names: set[tuple[str, str]] = set()
         self._provider_keys: dict[str, list[int]] = {}
         self._owners: dict[str, list[Owner]] = {place: [] for place in KEY_PLACES}
         self._owners["nobody"].append(NOBODY)
@@ -63,57 +65,8 @@ class Invention:
         self._rows.time = stored_time(self._clock)
 
     def add_providers(self) -> None:
-        for provider in PROVIDERS:
-            self._tick()
-            number = self._rows.add(models.Provider, name=provider)
-            names = ("shared", "batch", "trial")[: 2 + number % 2]
-            self._provider_keys[provider] = [
-                self._add_provider_key(provider, number, name) for name in names
-            ]
-
-    def _add_provider_key(self, provider: str, provider_id: int, name: str) -> int:
-        self._tick()
-        secret = f"env.{provider.upper()}_{name.upper()}"
-        columns = (column.name for column in models.columns(models.ProviderKey))
-        own = [column for column in columns if column.startswith(f"{provider}_")]
-        return self._rows.add(
-            models.ProviderKey,
-            name=f"{provider}-{name}",
-            provider_id=provider_id,
-            provider=provider,
-            key_id=self._draws.uuid(),
-            value=f"{secret}_API_KEY",
-            models_json=json_text(self._draws.some(PROVIDERS[provider], 2)),
-            weight=self._draws.deal(WEIGHTS),
-            enabled=int(name != "trial"),
-            use_for_batch_api=int(name == "batch"),
-            config_hash=self._draws.digest(),
-            encryption_status="plain_text",
-            **{c: f"{secret}{c.removeprefix(provider).upper()}" for c in own},
-        )
-
-    def add_mcp_clients(self) -> None:
-        for name, (connection_type, connection, tools) in MCP_CLIENTS.items():
-            self._tick()
-            stdio = {"command": f"{name}-mcp", "args": ["--read-only"], "envs": []}
-            self._rows.add(
-                models.McpClient,
-                client_id=self._draws.uuid(),
-                name=name,
-                is_code_mode_client=int(not connection),
-                connection_type=connection_type,
-                connection_string=connection,
-                stdio_config_json=None if connection else json_text(stdio),
-                headers_json=json_text(
-                    {"Authorization": f"env.{name.upper()}_MCP_TOKEN"}
-                ),
-                tools_to_execute_json=json_text(tools),
-                tools_to_auto_execute_json=json_text(tools[:1]),
-                tool_pricing_json=json_text({tools[1]: 0.002}),
-                allow_on_all_virtual_keys=int(name == "calendar"),
-                disabled=int(name == "archive"),
-                encryption_status="plain_text",
-            )
+        self._provider_keys = add_providers(self._rows, self._draws, self._tick)
+        add_mcp_clients(self._rows, self._draws, self._tick)
 
     def add_customers(self, count: int) -> None:
         main = self._draws.below(count)
@@ -128,7 +81,7 @@ class Invention:
             self._rows.add(
                 models.Customer,
                 id=owner.id,
-                name=self._name(None, name, language.teams, number),
+                name=self._name("customer", name, language.teams, number),
                 rate_limit_id=self._add_rate_limit(100),
                 calendar_aligned=self._add_budgets(owner, budgets, 100),
                 config_hash=self._draws.digest(),
@@ -151,13 +104,14 @@ class Invention:
             self._rows.add(
                 models.Team,
                 id=owner.id,
-                name=self._name(customer.id, word, customer.language.tasks, number),
+                name=self._name("team", word, customer.language.tasks, number),
                 customer_id=customer.id,
                 rate_limit_id=self._add_rate_limit(10),
                 calendar_aligned=self._add_budgets(owner, budgets, 10),
                 profile=json_text(profile) if self._draws.deal((True, False)) else None,
                 config=self._draws.deal(CONFIGS),
                 claims=self._draws.deal(CLAIMS),
+                source_id=f"group-{number + 1}" if self._draws.deal(RARELY) else None,
                 config_hash=self._draws.digest(),
             )
 
@@ -169,7 +123,7 @@ class Invention:
         itself = Owner("virtual_key_id", draws.uuid(), owner.language)
         task = draws.pick(owner.language.tasks)
         task = self._lengthened(task, owner.language.teams)
-        value = f"sk-bf-{draws.uuid()}"
+        value = f"{VALUE_PREFIX}{draws.uuid()}"
         aligned = self._add_budgets(itself, draws.deal((0, 0, 0, 1, 1, 2)), 1)
         self._rows.add(
             models.VirtualKey,
@@ -177,7 +131,7 @@ class Invention:
             name=f"{task} {draws.pick(STAGES)} {number}",
             description=draws.deal(DESCRIPTIONS),
             value=value,
-            value_hash=hashlib.sha256(value.encode()).hexdigest(),
+            value_hash=value_hash(value),
             encryption_status="plain_text",
             is_active=int(not draws.deal(RARELY)),
             rate_limit_id=self._add_rate_limit(1),
@@ -187,8 +141,12 @@ class Invention:
             config_hash=draws.digest(),
             **{owner.column: owner.id},
         )
-        for provider in draws.some(PROVIDERS, draws.deal((0, 1, 1, 1, 2, 2, 3, 4))):
+        count = draws.deal((0, 1, 1, 1, 2, 2, 3, 4))
+        providers = draws.some(PROVIDERS, count)
+        for provider in providers:
             self._add_provider_config(itself.id, provider, aligned)
+        if draws.deal(RARELY) and providers:
+            self._add_model_config(itself.id, providers[0])
         for client in draws.some(range(len(MCP_CLIENTS)), draws.deal((0, 0, 0, 1, 2))):
             self._add_mcp_config(itself.id, client)
 
@@ -213,6 +171,21 @@ class Invention:
             )
         config = Owner("provider_config_id", number, ENGLISH)
         self._add_budgets(config, draws.deal(RARELY), 1, aligned)
+
+    def _add_model_config(self, key_id: str, provider: str) -> None:
+        """Add what a virtual key may spend on one model."""
+        itself = Owner("model_config_id", self._draws.uuid(), ENGLISH)
+        self._rows.add(
+            models.ModelConfig,
+            id=itself.id,
+            model_name=self._draws.pick(PROVIDERS[provider]),
+            provider=provider,
+            scope=VIRTUAL_KEY,
+            scope_id=key_id,
+            rate_limit_id=self._add_rate_limit(1),
+            calendar_aligned=self._add_budgets(itself, self._draws.deal((1, 1, 2)), 1),
+            config_hash=self._draws.digest(),
+        )
 
     def _add_mcp_config(self, key_id: str, client: int) -> None:
         tools = tuple(MCP_CLIENTS.values())[client][2]
@@ -281,14 +254,12 @@ class Invention:
             return self._draws.uuid()
         return f"{kind}-{word.lower().replace(' ', '-')}-{number + 1}"
 
-    def _name(
-        self, owner: str | None, name: str, more: Sequence[str], number: int
-    ) -> str:
-        """The name, now and then a very long one; unlike the others of its owner."""
+    def _name(self, kind: str, name: str, more: Sequence[str], number: int) -> str:
+        """The name, now and then a very long one; unlike all others of its kind."""
         name = self._lengthened(name, more)
-        if (owner, name) in self._names:
+        if (kind, name) in self._names:
             name = f"{name} {number + 1}"
-        self._names.add((owner, name))
+        self._names.add((kind, name))
         return name
 
     def _lengthened(self, name: str, more: Sequence[str]) -> str:

@@ -1,38 +1,53 @@
 """Data in: from files of several kinds to our own database, all of it or nothing."""
 
 import mmap
+import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from captured import Harvest, is_captured
-from config_file import add_config
+from captured import Recorded, is_captured
+from config_file import add_config, is_config, listed
 from database import Reader
 from draft import Draft, Model
 from failures import DatabaseUnavailable
+from linking import link
 from merging import Merge
-from models import MODELS, REQUIRED, McpClient, Provider, ProviderKey, row_type
+from models import (
+    MODELS,
+    REQUIRED,
+    McpClient,
+    ModelConfig,
+    Provider,
+    ProviderKey,
+    row_type,
+)
 from own_database import Tables, read_tables, write_changes, writing
 from rows import Rows
 from table_rows import add_rows
 
 STANDARD_INPUT = Path("-")
+_VERSION = re.compile(r"v?\d+\.\d+")  # what gateways answer to GET /api/version
 _NOT_EVERYWHERE: dict[str, tuple[Model, ...]] = {
-    "provider": (Provider, ProviderKey),
-    "mcp_client": (McpClient,),
+    "providers": (Provider, ProviderKey),
+    "mcp_clients": (McpClient,),
+    "model_configs": (ModelConfig,),
 }
 
 
 class LoadError(Exception):
-    """What is to be loaded is wrong; `problems` has a line for each place."""
+    """What is to be loaded is wrong; `problems` has a line for each place, and `notes`
+    one for each kind of name that is not known: it may be why.
+    """
 
-    def __init__(self, problems: list[str]) -> None:
+    def __init__(self, problems: list[str], notes: Sequence[str] = ()) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+        self.notes = notes
 
 
 @dataclass(frozen=True)
@@ -44,39 +59,46 @@ class Loaded:
 
 
 def load_files(
-    paths: Iterable[Path], database: Path, *, replace: bool = False
+    paths: Iterable[Path],
+    database: Path,
+    *,
+    replace: bool = False,
+    strict: bool = False,
 ) -> Loaded:
     """Load files into our own database; each may be a gateway's `config.json`, what a
     gateway answered, or a gateway's database. `-` is standard input.
 
-    With `replace`, what is not in the files goes. Raises LoadError and NotOurs, and
-    then nothing has changed.
+    With `replace`, what is not in the files goes; `strict` takes nothing of which a
+    part would be passed over. Raises LoadError and NotOurs, and then nothing has
+    changed.
     """
-    return load_drafts(read_files(paths), database, replace=replace)
+    return load_drafts(read_files(paths), database, replace=replace, strict=strict)
 
 
 def load_documents(
     documents: Iterable[tuple[str, Any]], database: Path, *, replace: bool = False
 ) -> Loaded:
-    """Load parsed documents, each with the name of its source; see load_files.
+    """Load parsed answers, each with the name of its source; see load_files.
 
-    With `replace`, providers and MCP clients only go where there was a list of them:
-    a gateway without such a list does not say that there are none.
+    With `replace`, providers, MCP clients and model configs only go where there was a
+    list of them: a gateway without such a list does not say that there are none. What
+    else a gateway knows of a thing is nobody's mistake, so it is not noted.
     """
     drafts = _Drafts()
     for source, document in documents:
-        drafts.add(document, source)
-    untold = [
+        drafts.add(document, source, pulled=True)
+    drafts.recorded.unknown.clear()
+    unlisted = [
         model
-        for noun, models in _NOT_EVERYWHERE.items()
+        for name, models in _NOT_EVERYWHERE.items()
         for model in models
-        if noun not in drafts.harvest.told
+        if name not in drafts.answers.listed
     ]
-    return load_drafts(drafts.finish(), database, replace=replace, keep=untold)
+    return load_drafts(drafts.finish(), database, replace=replace, keep=unlisted)
 
 
 def read_files(paths: Iterable[Path]) -> list[Draft]:
-    """What the files hold, checked each for itself."""
+    """Return what the files hold, checked each for itself."""
     drafts = _Drafts()
     for path in paths:
         try:
@@ -95,33 +117,54 @@ def read_files(paths: Iterable[Path]) -> list[Draft]:
 
 
 def load_drafts(
-    drafts: list[Draft], database: Path, *, replace: bool, keep: Iterable[Model] = ()
+    drafts: list[Draft],
+    database: Path,
+    *,
+    replace: bool,
+    strict: bool = False,
+    keep: Iterable[Model] = (),
 ) -> Loaded:
     """Load what was read; see load_files. What to `keep` does not go with the rest."""
     with writing(database) as connection:
         old = read_tables(connection)
         base: Tables = {model: {} for model in old} if replace else old
-        new = merge(drafts, old, base | {model: old[model] for model in keep})
+        base = base | {model: old[model] for model in keep}
+        new = merge(drafts, old, base, replace=replace, strict=strict)
         counts = write_changes(connection, old, new)
-    notes = dict.fromkeys(note for draft in drafts for note in draft.notes)
-    return Loaded(counts, list(notes))
+    return Loaded(counts, [note for draft in drafts for note in _notes(draft)])
 
 
-def merge(drafts: list[Draft], old: Tables, base: Tables) -> Tables:
-    """The rows that result from putting drafts into a base; raises LoadError."""
+def _notes(draft: Draft) -> list[str]:
+    return [*draft.all_passed_over(), *dict.fromkeys(draft.notes)]
+
+
+def merge(
+    drafts: list[Draft],
+    old: Tables,
+    base: Tables,
+    *,
+    replace: bool = False,
+    strict: bool = False,
+) -> Tables:
+    """Return the rows that drafts put into a base come to; raises LoadError."""
     new = base
     problems: list[str] = []
+    passed_over: list[str] = []
     for draft in drafts:
-        merged = Merge(old, new, draft)
+        merged = Merge(old, new, draft, replace)
+        link(merged)
         new = merged.new
         problems += draft.problems
+        passed_over += draft.all_passed_over()
+    if strict:
+        problems += passed_over
     if problems:
-        raise LoadError(problems)
+        raise LoadError(problems, () if strict else passed_over)
     return new
 
 
 def check_files(paths: Iterable[Path]) -> tuple[Rows, list[str]]:
-    """The rows that files would load, and what is wrong with them; nothing is written.
+    """Return the rows that files would load, and what is wrong with them.
 
     Raises LoadError where a file cannot be read.
     """
@@ -132,8 +175,10 @@ def check_files(paths: Iterable[Path]) -> tuple[Rows, list[str]]:
     tables: Tables = {model: {} for model in MODELS}
     wrong: list[str] = []
     for draft in drafts:
-        tables = Merge(tables, tables, draft).new
-        wrong += [*draft.problems, *dict.fromkeys(draft.notes)]
+        merged = Merge(tables, tables, draft, replace=False)
+        link(merged)
+        tables = merged.new
+        wrong += [*draft.problems, *_notes(draft)]
     rows = {
         model: [row_type(model)(**row) for row in table.values()]
         for model, table in tables.items()
@@ -147,12 +192,16 @@ class _Drafts:
     def __init__(self) -> None:
         self.described = Draft()
         self.recorded = Draft(record=True)
-        self.harvest = Harvest(self.recorded)
+        self.answers = Recorded(self.recorded)
 
-    def add(self, document: Any, source: str) -> None:
-        if is_captured(document):
-            self.harvest.add(document, source)
-        elif document == {} or _looks_like_config(document):
+    def add(self, document: Any, source: str, *, pulled: bool = False) -> None:
+        if document and isinstance(document, list):
+            document = listed(document)
+        if isinstance(document, str) and _VERSION.match(document):
+            self.recorded.notes.append(f"{source}: is a gateway's version, no more")
+        elif is_captured(document, pulled):
+            self.answers.add(document, source)
+        elif document == {} or is_config(document):
             add_config(self.described, document, source)
         else:
             self.unreadable(
@@ -171,19 +220,12 @@ class _Drafts:
         self.described.problems.append(problem)
 
     def finish(self) -> list[Draft]:
-        self.harvest.finish()
+        self.answers.finish()
         return [draft for draft in (self.recorded, self.described) if _says(draft)]
 
 
-_CONFIG_PARTS = {"governance", "providers", "mcp", "config_store", "client", "$schema"}
-
-
-def _looks_like_config(document: Any) -> bool:
-    return isinstance(document, dict) and not _CONFIG_PARTS.isdisjoint(document)
-
-
 def _says(draft: Draft) -> bool:
-    return bool(draft.items or draft.problems)
+    return bool(draft.items or draft.problems or draft.notes or draft.unknown)
 
 
 def _is_database(path: Path) -> bool:

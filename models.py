@@ -1,4 +1,4 @@
-"""The gateway's tables as peewee models, older and newer layout in one.
+"""The gateway's tables as peewee models, the layouts of all its versions in one.
 
 Values pass through as they are stored: the schemas make sense of them. Opening and
 reading databases is in database.py.
@@ -11,17 +11,14 @@ from typing import Any, Literal
 import peewee
 from peewee import SqliteDatabase
 
-Layout = Literal["older", "newer", "own"]
+Layout = Literal["april", "may", "july", "own"]
 
-LAYOUTS: dict[str, frozenset[str]] = {
-    # An April 2026 gateway: owners name their budget.
-    "older": frozenset({"older"}),
-    # Later ones: budgets name their owner, alignment is the owner's.
-    "newer": frozenset({"newer"}),
-    # Ours is the newer one, with the older columns beside: what a gateway of either
-    # kind has goes in and comes out again as it was.
-    "own": frozenset({"older", "newer"}),
-}
+# Gateways of 2026 whose tables differ. April: owners name their budget. May: budgets
+# name the virtual key or provider config that owns them, alignment is the key's; what
+# April stored stands beside. July: budgets name every owner, model configs included.
+# Our own has the columns of all three: what a gateway of any kind has goes in and comes
+# out again as it was.
+LAYOUTS: tuple[Layout, ...] = ("april", "may", "july")
 
 
 class Column(peewee.Field):
@@ -30,38 +27,38 @@ class Column(peewee.Field):
     Nothing is converted on the way out: a timestamp keeps its nanoseconds as text.
     """
 
-    def __init__(self, field_type: str, *layouts: str, **kwargs: Any) -> None:
+    def __init__(self, field_type: str, *layouts: Layout, **kwargs: Any) -> None:
         self.field_type = field_type  # type: ignore[misc]
         self.layouts = frozenset(layouts)
         super().__init__(null=not kwargs.get("primary_key"), **kwargs)
 
 
-def text(*layouts: str, **kwargs: Any) -> Column:
+def text(*layouts: Layout, **kwargs: Any) -> Column:
     return Column("TEXT", *layouts, **kwargs)
 
 
-def real(*layouts: str) -> Column:
+def real(*layouts: Layout) -> Column:
     return Column("REAL", *layouts)
 
 
-def integer(*layouts: str, **kwargs: Any) -> Column:
+def integer(*layouts: Layout, **kwargs: Any) -> Column:
     return Column("INTEGER", *layouts, **kwargs)
 
 
-def boolean(*layouts: str) -> Column:
+def boolean(*layouts: Layout) -> Column:
     return Column("NUMERIC", *layouts)
 
 
-def timestamp(*layouts: str) -> Column:
+def timestamp(*layouts: Layout) -> Column:
     return Column("DATETIME", *layouts)
 
 
 class Customer(peewee.Model):
     id = text(primary_key=True)
     name = text()
-    budget_id = text("older")
+    budget_id = text("april", "may")
     rate_limit_id = text()
-    calendar_aligned = boolean("newer")
+    calendar_aligned = boolean("july")
     config_hash = text()
     created_at = timestamp()
     updated_at = timestamp()
@@ -74,9 +71,10 @@ class Team(peewee.Model):
     id = text(primary_key=True)
     name = text()
     customer_id = text()
-    budget_id = text("older")
+    budget_id = text("april", "may")
     rate_limit_id = text()
-    calendar_aligned = boolean("newer")
+    calendar_aligned = boolean("july")
+    source_id = text("july")
     profile = text()
     config = text()
     claims = text()
@@ -96,11 +94,11 @@ class VirtualKey(peewee.Model):
     is_active = boolean()
     team_id = text()
     customer_id = text()
-    budget_id = text("older")
+    budget_id = text("april", "may")
     rate_limit_id = text()
-    calendar_aligned = boolean("newer")
-    created_by_user_id = text("newer")
-    expires_at = timestamp("newer")
+    calendar_aligned = boolean("may", "july")
+    created_by_user_id = text("july")
+    expires_at = timestamp("july")
     config_hash = text()
     encryption_status = text()
     value_hash = text()
@@ -117,15 +115,15 @@ class Budget(peewee.Model):
     reset_duration = text()
     last_reset = timestamp()
     current_usage = real()
-    calendar_aligned = boolean("older")
+    calendar_aligned = boolean("april", "may")
     config_hash = text()
     created_at = timestamp()
     updated_at = timestamp()
-    team_id = text("newer")
-    customer_id = text("newer")
-    virtual_key_id = text("newer")
-    provider_config_id = integer("newer")
-    model_config_id = text("newer")
+    team_id = text("july")
+    customer_id = text("july")
+    virtual_key_id = text("may", "july")
+    provider_config_id = integer("may", "july")
+    model_config_id = text("july")
 
     class Meta:
         table_name = "governance_budgets"
@@ -155,13 +153,35 @@ class ProviderConfig(peewee.Model):
     provider = text()
     weight = real()
     allowed_models = text()
-    blacklisted_models = text("newer")
-    allow_all_keys = boolean("newer")
-    budget_id = text("older")
+    blacklisted_models = text("july")
+    allow_all_keys = boolean("may", "july")
+    budget_id = text("april", "may")
     rate_limit_id = text()
 
     class Meta:
         table_name = "governance_virtual_key_provider_configs"
+
+
+class ModelConfig(peewee.Model):
+    """The budgets and the limit of a model, within the scope that the row names.
+
+    Since July, those of virtual keys and their provider configs, too: `model_name` "*".
+    """
+
+    id = text(primary_key=True)
+    model_name = text()
+    provider = text()
+    scope = text("july")
+    scope_id = text("july")
+    calendar_aligned = boolean("july")
+    budget_id = text()
+    rate_limit_id = text()
+    config_hash = text()
+    created_at = timestamp()
+    updated_at = timestamp()
+
+    class Meta:
+        table_name = "governance_model_configs"
 
 
 class ProviderConfigKey(peewee.Model):
@@ -226,15 +246,17 @@ class McpClient(peewee.Model):
     connection_type = text()
     connection_string = text()
     stdio_config_json = text()
-    tls_config_json = text("newer")
+    tls_config_json = text("july")
+    auth_type = text()
     oauth_config_id = text()
     headers_json = text()
+    allowed_extra_headers_json = text("may", "july")
     tools_to_execute_json = text()
     tools_to_auto_execute_json = text()
     tool_pricing_json = text()
-    allow_on_all_virtual_keys = boolean("newer")
-    per_user_header_keys_json = text("newer")
-    disabled = boolean("newer")
+    allow_on_all_virtual_keys = boolean("may", "july")
+    per_user_header_keys_json = text("july")
+    disabled = boolean("july")
     encryption_status = text()
     created_at = timestamp()
     updated_at = timestamp()
@@ -246,6 +268,8 @@ class McpClient(peewee.Model):
 class Provider(peewee.Model):
     id = integer(primary_key=True)
     name = text(unique=True)
+    budget_id = text()
+    rate_limit_id = text()
     created_at = timestamp()
     updated_at = timestamp()
 
@@ -262,6 +286,7 @@ MODELS: tuple[type[peewee.Model], ...] = (
     Budget,
     RateLimit,
     ProviderConfig,
+    ModelConfig,
     ProviderConfigKey,
     McpConfig,
     ProviderKey,
@@ -272,7 +297,8 @@ MODELS: tuple[type[peewee.Model], ...] = (
 REQUIRED = (Customer, Team, VirtualKey, Budget, RateLimit)
 
 
-# The columns by which a newer gateway's budget names its owner.
+# The columns by which a budget of a newer gateway names its owner in the answers. (One
+# of a model config has the owner that the model config governs.)
 BUDGET_OWNERS: dict[str, type[peewee.Model]] = {
     "team_id": Team,
     "customer_id": Customer,
@@ -293,7 +319,7 @@ def columns(model: type[peewee.Model], layout: Layout = "own") -> list[Column]:
     return [
         field
         for field in model._meta.sorted_fields
-        if not field.layouts or field.layouts & LAYOUTS[layout]
+        if layout == "own" or not field.layouts or layout in field.layouts
     ]
 
 

@@ -14,6 +14,7 @@ import urllib3
 from urllib3 import exceptions
 from urllib3.util import parse_url
 
+from endpoints import MCP_CLIENTS, ORDER, PAGE, PROVIDERS, Endpoint
 from loading import LoadError
 from own_database import NotOurs
 
@@ -21,8 +22,8 @@ TIMEOUT = urllib3.Timeout(connect=5, read=60)
 TRIES = 4
 BACKOFF_SECONDS = 0.5  # before the second try; doubled before each further one
 RETRY_AFTER = urllib3.Retry(retry_after_max=30)  # reads that header, and caps it
-IDS = ("client_id", "id", "name")  # what tells members apart: the first that is there
-PAGE = 100  # the most that gateways give at once
+# What tells members apart: the first that is there.
+IDS = ("client_id", "id", "name", "provider")
 READINGS = 3  # of a list that goes on changing while its pages are read
 NO_GATEWAY = "this does not look like a gateway"
 
@@ -63,33 +64,6 @@ class Credentials:
             headers = urllib3.make_headers(basic_auth=pair, basic_auth_encoding="utf-8")
             return cls(headers, "check GATEWAY_USER and GATEWAY_PASSWORD")
         return cls()
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """A list of the gateway: its path, its key in the answer, and more about it."""
-
-    path: str
-    key: str
-    words: str
-    required: bool = False
-    query: Mapping[str, str] = field(default_factory=dict)
-
-
-AT = "/api/governance"
-PAGED = {"limit": str(PAGE), "offset": "0"}
-FRESH = {"from_memory": "false"}
-VIRTUAL_KEYS = Endpoint(
-    f"{AT}/virtual-keys", "virtual_keys", "virtual keys", True, PAGED
-)
-TEAMS = Endpoint(f"{AT}/teams", "teams", "teams", True, FRESH)
-CUSTOMERS = Endpoint(f"{AT}/customers", "customers", "customers", True, FRESH)
-BUDGETS = Endpoint(f"{AT}/budgets", "budgets", "budgets")
-RATE_LIMITS = Endpoint(f"{AT}/rate-limits", "rate_limits", "rate limits")
-PROVIDERS = Endpoint("/api/providers", "providers", "providers")
-MCP_CLIENTS = Endpoint("/api/mcp/clients", "clients", "MCP clients")
-# Those that refer to others first, so that what is made meanwhile is not missed.
-ORDER = (VIRTUAL_KEYS, TEAMS, CUSTOMERS, BUDGETS, RATE_LIMITS, PROVIDERS, MCP_CLIENTS)
 
 
 def pull(
@@ -164,8 +138,7 @@ class _Gateway:
                 continue
             if endpoint is PROVIDERS:
                 found = [self._with_keys(provider) for provider in found]
-            key = "mcp_clients" if endpoint is MCP_CLIENTS else endpoint.key
-            documents.append((f"GET {endpoint.path}", {key: found}))
+            documents.append((f"GET {endpoint.path}", {endpoint.name: found}))
         return documents
 
     def _with_keys(self, provider: dict[str, Any]) -> dict[str, Any]:

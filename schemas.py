@@ -6,7 +6,7 @@ Also the query and the error body. A schema dumps anything with the models' attr
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
 from typing import Any, ClassVar, cast
@@ -72,6 +72,10 @@ def _attribute(obj: Any, name: str) -> Any:
     return obj.get(name) if isinstance(obj, Mapping) else getattr(obj, name, None)
 
 
+def _is_encrypted(obj: Any) -> bool:
+    return bool(_attribute(obj, "encryption_status") == "encrypted")
+
+
 class Text(StoredField):
     def __init__(self, unset: Any = "", **kwargs: Any) -> None:
         super().__init__(unset, **kwargs)
@@ -100,6 +104,17 @@ class Timestamp(StoredField):
     read = staticmethod(values.rfc3339)
 
 
+class Expiry(StoredField):
+    """The time at which something ends; never, where it is unset or Go's zero time."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(LEFT_OUT, **kwargs)
+
+    def read(self, value: Any) -> Any:
+        time = values.rfc3339(value)
+        return LEFT_OUT if time == values.ZERO_TIME else time
+
+
 class JsonText(StoredField):
     """A column holding JSON text of one kind: `list` or `dict`."""
 
@@ -117,6 +132,9 @@ class JsonText(StoredField):
 
 
 _JSON_NAMES: dict[type, str] = {list: "array", dict: "object"}
+
+
+Show = Callable[[Any], Any]  # makes what is shown of what is stored
 
 
 class TextList(JsonText):
@@ -138,9 +156,12 @@ class TextList(JsonText):
 
 
 class JsonShape(JsonText):
-    """A column holding a JSON object, of which the documented members are told."""
+    """A column holding a JSON object, of which the documented members are shown.
 
-    def __init__(self, members: Mapping[str, type], **kwargs: Any) -> None:
+    `members` says of each what it holds, and how that is shown.
+    """
+
+    def __init__(self, members: Mapping[str, tuple[type, Show]], **kwargs: Any) -> None:
         self.members = members
         super().__init__(dict, unset=LEFT_OUT, **kwargs)
 
@@ -148,18 +169,25 @@ class JsonShape(JsonText):
         stored = super()._serialize(value, attr, obj, **kwargs)
         if stored is LEFT_OUT:
             return LEFT_OUT
-        told = {}
-        for name, kind in self.members.items():
-            member = stored.get(name)
-            if member is not None and type(member) is not kind:
+        shown = {}
+        for name, (kind, show) in self.members.items():
+            member = values.secret_text(stored.get(name))
+            if member is not None and not _is_of(kind, member):
                 self.report(obj, f"{attr}.{name}", "is of another kind than documented")
                 member = None
-            told[name] = kind() if member is None else member
-        return told
+            shown[name] = kind() if member is None else show(member)
+        return shown
+
+
+def _is_of(kind: type, member: Any) -> bool:
+    """True if a member of a JSON object is of a kind; an array, if it is of texts."""
+    if isinstance(member, list):
+        return kind is list and all(isinstance(each, str) for each in member)
+    return type(member) is kind
 
 
 class EnvValue(StoredField):
-    """A provider's secret: never told, only the variable it comes from."""
+    """A provider's secret: never shown, only where it is read from."""
 
     def __init__(self, unset: Any = LEFT_OUT, **kwargs: Any) -> None:
         super().__init__(unset, **kwargs)
@@ -174,15 +202,14 @@ class Headers(JsonText):
         super().__init__(dict, **kwargs)
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
-        if _attribute(obj, "encryption_status") == "encrypted":
+        # A gateway encrypts them as a whole; none at all it leaves as they are.
+        if _is_encrypted(obj) and not values.text(value).startswith("{"):
             return {}
         return super()._serialize(value, attr, obj, **kwargs)
 
     def read(self, value: Any) -> dict[str, Any]:
         return {
-            name: values.env_value(
-                stored.get("env_var") if isinstance(stored, dict) else stored
-            )
+            name: values.env_value(stored)
             for name, stored in super().read(value).items()
         }
 
@@ -192,12 +219,12 @@ class ConnectionString(Text):
         super().__init__(LEFT_OUT, **kwargs)
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
-        if _attribute(obj, "encryption_status") == "encrypted":
+        if _is_encrypted(obj) and not values.reference(value):
             return LEFT_OUT
         return super()._serialize(value, attr, obj, **kwargs)
 
     def read(self, value: Any) -> str:
-        return values.mask_url(super().read(value))
+        return values.mask_url(values.text(values.secret_text(value)))
 
 
 class Filled(Text):
@@ -211,7 +238,7 @@ class KeyValue(Filled):
     """A virtual key's value; one that the gateway encrypted is told to nobody."""
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
-        if _attribute(obj, "encryption_status") == "encrypted":
+        if _is_encrypted(obj):
             return ""
         return super()._serialize(value, attr, obj, **kwargs)
 
@@ -297,6 +324,7 @@ class BudgetSchema(EntitySchema):
     team_id = Text(LEFT_OUT)
     virtual_key_id = Text(LEFT_OUT)
     provider_config_id = Number(LEFT_OUT)
+    customer_id = Text(LEFT_OUT)
 
 
 class RateLimitSchema(EntitySchema):
@@ -347,6 +375,14 @@ class ProviderKeySchema(EntitySchema):
     bedrock_arn = EnvValue()
 
 
+class ModelBudgetSchema(EntitySchema):
+    table = "governance_model_configs"
+
+    model_name = Text()
+    budgets = Related(BudgetSchema, many=True)
+    rate_limit = Related(RateLimitSchema)
+
+
 class ProviderConfigSchema(EntitySchema):
     table = "governance_virtual_key_provider_configs"
 
@@ -361,10 +397,18 @@ class ProviderConfigSchema(EntitySchema):
     budgets = Related(BudgetSchema, many=True)
     rate_limit = Related(RateLimitSchema)
     keys = Related(ProviderKeySchema, many=True)
+    model_budgets = Related(ModelBudgetSchema, many=True)
 
 
-STDIO_CONFIG = {"command": str, "args": list, "envs": list}
-TLS_CONFIG = {"insecure_skip_verify": bool, "ca_cert_pem": str}
+STDIO_CONFIG: dict[str, tuple[type, Show]] = {
+    "command": (str, values.mask_command),
+    "args": (list, values.mask_arguments),
+    "envs": (list, values.mask_variables),
+}
+TLS_CONFIG: dict[str, tuple[type, Show]] = {
+    "insecure_skip_verify": (bool, bool),
+    "ca_cert_pem": (str, values.mask_certificate),
+}
 
 
 class McpClientSchema(EntitySchema):
@@ -416,6 +460,8 @@ class VirtualKeySchema(EntitySchema):
     budgets = Related(BudgetSchema, many=True)
     rate_limit = Related(RateLimitSchema)
     created_by_user_id = Text(LEFT_OUT)
+    model_budgets = Related(ModelBudgetSchema, many=True)
+    expires_at = Expiry()
     config_hash = Text()
     created_at = Timestamp()
     updated_at = Timestamp()
@@ -434,6 +480,8 @@ class TeamSchema(EntitySchema):
     budgets = Related(BudgetSchema, many=True)
     rate_limit = Related(RateLimitSchema)
     virtual_keys = Related(VirtualKeySchema, many=True)
+    calendar_aligned = Flag()
+    virtual_key_count = Number()
     profile = JsonText(dict)
     config = JsonText(dict)
     claims = JsonText(dict)
@@ -452,6 +500,8 @@ class CustomerSchema(EntitySchema):
     budget = Related(BudgetSchema)
     budgets = Related(BudgetSchema, many=True)
     rate_limit = Related(RateLimitSchema)
+    calendar_aligned = Flag()
+    virtual_key_count = Number()
     teams = Related(TeamSchema, many=True)
     virtual_keys = Related(VirtualKeySchema, many=True)
     config_hash = Text()

@@ -224,13 +224,13 @@ def _page(rows: list[Row], query: Query) -> tuple[list[Row], dict[str, int]]:
     if query.search:
         wanted = query.search.casefold()
         rows = [row for row in rows if wanted in values.text(row.name).casefold()]
-    if not query.paged:
-        return rows, {"count": len(rows)}
-    page = rows[query.offset : query.offset + query.limit]
+    page, limit = rows, len(rows)
+    if query.paged:
+        page, limit = rows[query.offset : query.offset + query.limit], query.limit
     return page, {
         "count": len(page),
         "total_count": len(rows),
-        "limit": query.limit,
+        "limit": limit,
         "offset": query.offset,
     }
 

@@ -1,13 +1,15 @@
 """A gateway's database as plain rows, to be copied into our own."""
 
+import os
 from typing import Any
 
 import orjson
 
 import values
-from config_file import json_text
 from draft import Draft
-from file_schemas import kept_secret
+from file_fields import kept_secret, reference, value_hash
+from file_members import json_text, load_member
+from file_schemas import FileSchema, StdioFileSchema, TlsFileSchema
 from index import Index
 from models import (
     MODELS,
@@ -16,6 +18,7 @@ from models import (
     ProviderConfig,
     ProviderConfigKey,
     ProviderKey,
+    VirtualKey,
 )
 from rows import Rows
 
@@ -35,10 +38,14 @@ NO_SECRETS = {
     "config_hash",
     "encryption_status",
 }
+_SHAPES: dict[str, type[FileSchema]] = {
+    "stdio_config_json": StdioFileSchema,
+    "tls_config_json": TlsFileSchema,
+}
 
 
 def add_rows(draft: Draft, rows: Rows, source: str) -> None:
-    """Add all rows to the draft; of providers' secrets only `env.NAME` is kept."""
+    """Add all rows to the draft; of providers' secrets only references are kept."""
     index = Index(rows)
     for model in MODELS:
         if model is ProviderConfigKey:
@@ -46,21 +53,34 @@ def add_rows(draft: Draft, rows: Rows, source: str) -> None:
         for row in rows[model]:
             stored: dict[str, Any] = row._asdict()
             place = f"{source}: {model._meta.table_name}[{row[0]!r}]"
-            if model is ProviderKey:
+            if model is VirtualKey:
+                stored |= _value(stored)
+            elif model is ProviderKey:
                 stored = _without_secrets(stored)
             elif model is McpClient:
-                stored |= _client_without_secrets(stored)
+                stored |= _client_without_secrets(draft, stored, place)
             item = draft.add(model, place, stored)
             if model is ProviderConfig:
                 keys = [key.id for key in index.provider_keys(row)]
-                item.refers |= {
-                    "provider_keys": keys,
-                    "budgets": [],
-                    "named_by": "keys",
-                }
+                item.refers |= {"provider_keys": keys, "named_by": "keys"}
             elif model is McpConfig:
                 number = row.mcp_client_id
                 item.refers |= {"mcp_client": number, "named_by": "mcp_client_id"}
+
+
+def _value(stored: dict[str, Any]) -> dict[str, Any]:
+    """Return what a virtual key's value becomes where only its source is stored.
+
+    It is looked up in the environment; the key is found by its hash either way.
+    """
+    found = reference(stored["value"])
+    if not found:
+        return {}
+    value = os.environ.get(found.removeprefix("env."))
+    known = stored["value_hash"]
+    if value and known in (None, "", value_hash(value)):
+        return {"value": value, "value_hash": value_hash(value)}
+    return {"value": None}
 
 
 def _without_secrets(stored: dict[str, Any]) -> dict[str, Any]:
@@ -70,18 +90,47 @@ def _without_secrets(stored: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _client_without_secrets(stored: dict[str, Any]) -> dict[str, Any]:
-    address = values.mask_url(values.text(stored["connection_string"])) or None
-    if stored["encryption_status"] == "encrypted":
-        return {"connection_string": None, "headers_json": None}
+def _client_without_secrets(
+    draft: Draft, stored: dict[str, Any], place: str
+) -> dict[str, Any]:
+    encrypted = stored["encryption_status"] == "encrypted"
+    address = values.text(values.secret_text(stored["connection_string"]))
+    if encrypted and not reference(address):
+        address = ""  # what is read from elsewhere stays in plain
+    shapes = {
+        column: _shape(draft, schema, stored[column], f"{place}.{column}")
+        for column, schema in _SHAPES.items()
+    }
+    headers = _headers(stored["headers_json"])
+    return {
+        "connection_string": values.mask_url(address) or None,
+        "headers_json": None if encrypted and headers == "{}" else headers,
+        **shapes,
+    }
+
+
+def _shape(
+    draft: Draft, schema: type[FileSchema], stored: Any, place: str
+) -> str | None:
+    """Return what is kept of a JSON object: its documented members."""
     try:
-        headers = orjson.loads(stored["headers_json"] or "{}")
-        kept = json_text({name: _header(each) for name, each in headers.items()})
+        parsed = orjson.loads(stored or "null")
+    except ValueError:
+        return None  # broken there, and left out there as well
+    if not isinstance(parsed, dict):
+        return None
+    given = {name: each for name, each in parsed.items() if each is not None}
+    return json_text(load_member(draft, schema, given, place))
+
+
+def _headers(stored: Any) -> str:
+    try:
+        headers = orjson.loads(stored or "{}").items()
     except (ValueError, AttributeError, TypeError):
-        kept = "{}"  # broken there, and answered as {} there as well
-    return {"connection_string": address, "headers_json": kept}
+        return "{}"  # broken there, and answered as {} there as well
+    return json_text({name: _header(secret) for name, secret in headers})
 
 
-def _header(stored: Any) -> str:
-    named = stored.get("env_var") if isinstance(stored, dict) else stored
-    return kept_secret(named or "") or "" if isinstance(named, str) else ""
+def _header(secret: Any) -> str:
+    known = isinstance(secret, str | dict)
+    return (kept_secret(values.secret_text(secret) or "") or "") if known else ""

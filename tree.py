@@ -1,4 +1,4 @@
-"""The rules that make entities of rows, both layouts alike.
+"""The rules that make entities of rows, all layouts alike.
 
 How an entity is put together (as JSON bytes, as plain data) is the builder's choice.
 """
@@ -15,11 +15,13 @@ from schemas import (
     EntitySchema,
     McpClientSchema,
     McpConfigSchema,
+    ModelBudgetSchema,
     ProviderConfigSchema,
     ProviderKeySchema,
     RateLimitSchema,
     TeamSchema,
     VirtualKeySchema,
+    report_broken,
 )
 
 
@@ -41,47 +43,50 @@ class Tree:
 
     def customer(self, row: Row, teams: Any, virtual_keys: Any) -> Any:
         """A customer with its teams and keys, which are built already."""
-        budgets = self._budgets("customer_id", row, _is_set(row.calendar_aligned))
-        budget_id = _budget_id(row, budgets)
         return self.builder.one(
             CustomerSchema,
             row,
-            budget_id=budget_id,
-            budget=self._budget_named(budget_id, budgets),
-            budgets=self._many(BudgetSchema, budgets),
-            rate_limit=self._rate_limit(row),
+            **self._spending("customer_id", row),
+            virtual_key_count=len(self.index.virtual_keys_of_customer.get(row.id, ())),
             teams=teams,
             virtual_keys=virtual_keys,
         )
 
     def team(self, row: Row, customer: Any, virtual_keys: Any) -> Any:
         """A team; `customer` goes in for its customer, if there is that row."""
-        budgets = self._budgets("team_id", row, _is_set(row.calendar_aligned))
-        budget_id = _budget_id(row, budgets)
         return self.builder.one(
             TeamSchema,
             row,
-            budget_id=budget_id,
+            **self._spending("team_id", row),
             customer=customer if row.customer_id in self.index.customer else None,
-            budget=self._budget_named(budget_id, budgets),
-            budgets=self._many(BudgetSchema, budgets),
-            rate_limit=self._rate_limit(row),
             virtual_keys=virtual_keys,
+            virtual_key_count=len(self.index.virtual_keys_of_team.get(row.id, ())),
         )
+
+    def _spending(self, owner: str, row: Row) -> dict[str, Any]:
+        """The members of a team or a customer that say what it may spend.
+
+        `owner` is the column by which its budgets name it.
+        """
+        aligned = self._is_aligned(owner, row)
+        budgets = self._budgets(owner, row, aligned)
+        budget_id = _budget_id(row, budgets)
+        return {
+            "calendar_aligned": _stored(row.calendar_aligned, aligned),
+            "budget_id": budget_id,
+            "budget": self._budget_named(budget_id, budgets),
+            "budgets": self._many(BudgetSchema, budgets),
+            "rate_limit": self._rate_limit(row),
+        }
 
     def virtual_key(self, row: Row) -> Any:
         """A virtual key with its provider and MCP configs."""
-        own = self.index.budgets("virtual_key_id", row)
-        aligned = (
-            any(_is_set(budget.calendar_aligned) for budget in own)
-            if row.calendar_aligned is None
-            else _is_set(row.calendar_aligned)
-        )
-        budgets = self._budgets("virtual_key_id", row, aligned)
+        governing, of_models = self.index.model_configs(row.id)
+        aligned = self._is_aligned("virtual_key_id", row, governing)
         return self.builder.one(
             VirtualKeySchema,
             row,
-            calendar_aligned=aligned,
+            calendar_aligned=_stored(row.calendar_aligned, aligned),
             value=self._value(row),
             provider_configs=self.builder.many(
                 self._provider_config(config, aligned)
@@ -93,8 +98,8 @@ class Tree:
             ),
             team=self._cut(self.index.team, row.team_id),
             customer=self._cut(self.index.customer, row.customer_id),
-            budgets=self._many(BudgetSchema, budgets),
-            rate_limit=self._rate_limit(row),
+            **self._governed("virtual_key_id", row, aligned, governing),
+            model_budgets=self._model_budgets("virtual_key_id", row, of_models),
         )
 
     def _value(self, row: Row) -> str:
@@ -108,17 +113,68 @@ class Tree:
 
     def _provider_config(self, row: Row, aligned: bool) -> Any:
         keys = [self._with_provider(key) for key in self.index.provider_keys(row)]
-        # Older gateways: none attached, all allowed.
-        all_allowed = not keys if row.allow_all_keys is None else row.allow_all_keys
-        budgets = self._budgets("provider_config_id", row, aligned)
+        governing, of_models = self.index.model_configs(
+            row.virtual_key_id, row.provider or ""
+        )
         return self.builder.one(
             ProviderConfigSchema,
             row,
-            allow_all_keys=all_allowed,
-            budgets=self._many(BudgetSchema, budgets),
-            rate_limit=self._rate_limit(row),
+            # Older gateways: none attached, all allowed.
+            allow_all_keys=_stored(row.allow_all_keys, not keys),
             keys=self._many(ProviderKeySchema, keys),
+            **self._governed("provider_config_id", row, aligned, governing),
+            model_budgets=self._model_budgets("provider_config_id", row, of_models),
         )
+
+    def _governed(
+        self, owner: str, row: Row, aligned: bool, governing: Row | None
+    ) -> dict[str, Any]:
+        """The members of a key or a provider config that say what it may spend: those
+        of the model config that governs it, if there is one.
+        """
+        limited = row if governing is None else governing
+        budgets = self._budgets(owner, row, aligned, governing)
+        return {
+            "budgets": self._many(BudgetSchema, budgets),
+            "rate_limit_id": limited.rate_limit_id,
+            "rate_limit": self._rate_limit(limited),
+        }
+
+    def _model_budgets(self, owner: str, row: Row, configs: list[Row]) -> Any:
+        """The model budgets of a key or a provider config; None if it has none."""
+        if not configs:
+            return None
+        return self.builder.many(
+            self.builder.one(
+                ModelBudgetSchema,
+                config,
+                budgets=self._many(
+                    BudgetSchema, self._budgets(owner, row, False, config)
+                ),
+                rate_limit=self._rate_limit(config),
+            )
+            for config in configs
+        )
+
+    def _budgets(
+        self, owner: str, row: Row, aligned: bool, governing: Row | None = None
+    ) -> list[Row]:
+        """The budgets of an owner, or those of the model config that governs it; each
+        names the owner and has its alignment.
+        """
+        if governing is None:
+            budgets = self.index.budgets(owner, row)
+        else:
+            budgets = self.index.budgets_of_model_config(governing)
+            aligned = _alignment(governing)
+        return [_completed(budget, owner, row.id, aligned) for budget in budgets]
+
+    def _is_aligned(self, owner: str, row: Row, governing: Row | None = None) -> bool:
+        """True if an owner is; where its column is missing, if one of its budgets."""
+        if row.calendar_aligned is not None:
+            return _is_set(row.calendar_aligned)
+        budgets = self._budgets(owner, row, False, governing)
+        return any(_is_set(budget.calendar_aligned) for budget in budgets)
 
     def _with_provider(self, key: Row) -> Row:
         provider = None if key.provider else self.index.provider.get(key.provider_id)
@@ -139,13 +195,6 @@ class Tree:
         row = self.index.rate_limit.get(owner.rate_limit_id)
         return None if row is None else self.builder.one(RateLimitSchema, row)
 
-    def _budgets(self, owner: str, row: Row, aligned: bool) -> list[Row]:
-        """An owner's budgets, with what only the owner knows of them filled in."""
-        return [
-            _owned(budget, owner, row.id, aligned)
-            for budget in self.index.budgets(owner, row)
-        ]
-
     def _budget_named(self, budget_id: Any, budgets: list[Row]) -> Any:
         if not budgets:
             return None
@@ -156,18 +205,33 @@ class Tree:
         return self.builder.many(self.builder.one(schema, row) for row in rows)
 
 
-def _owned(budget: Row, owner: str, owner_id: Any, aligned: bool) -> Row:
-    completed = {}
+def _completed(budget: Row, owner: str, owner_id: Any, aligned: bool) -> Row:
+    """A budget that names its owner and has its alignment."""
+    missing: dict[str, Any] = {}
     if getattr(budget, owner) in (None, ""):
-        completed[owner] = owner_id
+        missing[owner] = owner_id
     if budget.calendar_aligned is None:
-        completed["calendar_aligned"] = aligned
-    return budget._replace(**completed) if completed else budget
+        missing["calendar_aligned"] = aligned
+    return budget._replace(**missing) if missing else budget
 
 
 def _budget_id(owner: Row, budgets: list[Row]) -> Any:
     """Newer gateways name no budget on its owner: it is the first one then."""
     return budgets[0].id if budgets and not owner.budget_id else owner.budget_id
+
+
+def _alignment(config: Row) -> bool:
+    stored = config.calendar_aligned
+    try:
+        return stored is not None and values.flag(stored)
+    except (ValueError, TypeError) as problem:
+        table = ModelBudgetSchema.table  # where nothing dumps the value itself
+        report_broken(table, config.id, "calendar_aligned", str(problem))
+        return False
+
+
+def _stored(value: Any, otherwise: Any) -> Any:
+    return otherwise if value is None else value
 
 
 def _is_set(stored: Any) -> bool:

@@ -6,59 +6,100 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
+import orjson
+
 ZERO_TIME = "0001-01-01T00:00:00Z"  # Go's zero time, which the gateway shows for unset
 MASK = "***"
 DEEPEST = 200  # levels of stored JSON; orjson writes no more than 254
 
 _EPOCH = datetime(1970, 1, 1)
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
+_UNIX_UNITS = ((0, 10**12), (3, 10**15), (6, 10**18))  # decimals, and counts up to that
+# What SQLite and the drivers of Go and Python write: a date, and maybe a time, seconds,
+# a fraction, a zone. Go may add " UTC m=+0.5".
 _TIMESTAMP = re.compile(
-    r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:\.(\d+))?"
-    r" ?(?:Z|UTC|([+-])(\d\d):?(\d\d))?(?: .*)?",  # Go may add " UTC m=+0.5"
+    r"(\d{4}-\d\d-\d\d)(?:[ Tt](\d\d:\d\d)(?:(:\d\d)(?:[.,](\d+))?)?)?"
+    r"(?: ?(?:[Zz]|UTC|([+-])(\d\d)(?::?(\d\d))?)(?: .*)?)?",
     re.ASCII,
+)
+_REFERENCES = ("env.", "vault.")
+_REFERRING = ("ref", "env_var", "vault_var", "value")
+_SECRET_NAME = re.compile("key|token|secret|passw|auth|credential|bearer", re.I)
+# "Authorization: Bearer x", "Bearer x", {"apiKey": "x"}: all after the name is masked.
+_SECRET_TEXT = re.compile(
+    rf"^([\w-]*(?:{_SECRET_NAME.pattern})[\w-]*:\s*|.*?\bbearer\s+"
+    rf'|.*?"[^"]*(?:{_SECRET_NAME.pattern})[^"]*"\s*:\s*).+',
+    re.I | re.S,
 )
 # The authority ends at the first / ? or #; what stands before its last @ is userinfo.
 _USERINFO = re.compile(r"^((?:[^/?#@]*:)?//|)[^/?#]*@")
 
 
-def instant(timestamp: str | None) -> tuple[int, int]:
-    """A stored timestamp as (seconds since 1970, nanoseconds), for comparing.
+def instant(timestamp: str | int | None) -> tuple[int, int]:
+    """Return a stored timestamp as (seconds since 1970, nanoseconds), for comparing.
 
-    Unset is the zero time; a text without a zone is UTC. Raises ValueError for text
-    that is no timestamp of the years 1 to 9999.
+    Unset is the zero time; a text without a zone is UTC. Raises ValueError for what is
+    no timestamp of the years 1 to 9999.
     """
+    if isinstance(timestamp, int):
+        return _unix_instant(timestamp)
     _, moment, offset, fraction = _parsed(timestamp or ZERO_TIME)
     since = moment - _EPOCH
     seconds = since.days * 86_400 + since.seconds - offset
-    if not _FIRST_SECOND <= seconds <= _LAST_SECOND:
-        raise ValueError("is not a timestamp of the years 1 to 9999")
-    return seconds, int(fraction.ljust(9, "0"))
+    return _within_years(seconds), int(fraction.ljust(9, "0"))
 
 
 @lru_cache(256)  # the times of one row are often the same
-def rfc3339(timestamp: str) -> str:
-    """A stored timestamp as RFC 3339 in UTC, nanoseconds kept, trailing zeros not.
+def rfc3339(timestamp: str | int) -> str:
+    """Return a stored timestamp as RFC 3339 in UTC, trailing zeros dropped.
 
     Raises ValueError as `instant` does.
     """
+    if isinstance(timestamp, int):
+        seconds, nanoseconds = _unix_instant(timestamp)
+        return _shown(_date_time(seconds), f"{nanoseconds:09}")
     shown, _, offset, fraction = _parsed(timestamp)
     if offset:
-        seconds, _ = instant(timestamp)
-        shown = (_EPOCH + timedelta(seconds=seconds)).isoformat()
+        shown = _date_time(instant(timestamp)[0])
+    return _shown(shown, fraction)
+
+
+def _shown(date_time: str, fraction: str) -> str:
     fraction = fraction.rstrip("0")
-    return f"{shown}.{fraction}Z" if fraction else f"{shown}Z"
+    return f"{date_time}.{fraction}Z" if fraction else f"{date_time}Z"
+
+
+def _date_time(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat()
+
+
+def _unix_instant(count: int) -> tuple[int, int]:
+    """Return what an integer stands for: seconds since 1970, or smaller units.
+
+    Go's drivers read it as milliseconds above 10^12; what would then be beyond the year
+    9999 counts micro- or nanoseconds.
+    """
+    digits = next((n for n, most in _UNIX_UNITS if abs(count) <= most), 9)
+    seconds, rest = divmod(count, 10**digits)
+    return _within_years(seconds), rest * 10 ** (9 - digits)
+
+
+def _within_years(seconds: int) -> int:
+    if not _FIRST_SECOND <= seconds <= _LAST_SECOND:
+        raise ValueError("is not a timestamp of the years 1 to 9999")
+    return seconds
 
 
 def _parsed(timestamp: str) -> tuple[str, datetime, int, str]:
-    """Local date and time, in ISO 8601 and as such, seconds that its zone is east of
-    UTC, digits of a second.
+    """Return local date and time, in ISO 8601 and as such, the seconds that its zone is
+    east of UTC, and the digits of a second.
     """
     match = _TIMESTAMP.fullmatch(timestamp)
     if match is None:
         raise ValueError("is not a timestamp")
-    day, time, fraction, sign, hours, minutes = match.groups()
-    offset = int(hours) * 3600 + int(minutes) * 60 if sign else 0
-    shown = f"{day}T{time}"
+    day, time, second, fraction, sign, hours, minutes = match.groups()
+    offset = int(hours) * 3600 + int(minutes or 0) * 60 if sign else 0
+    shown = f"{day}T{time or '00:00'}{second or ':00'}"
     moment = datetime.fromisoformat(shown)
     return shown, moment, -offset if sign == "-" else offset, (fraction or "")[:9]
 
@@ -111,10 +152,39 @@ def flag(value: Any) -> bool:
     return bool(value)
 
 
+def reference(stored: object) -> str:
+    """Return where a secret is read from, "env.NAME" or "vault.PATH"; "" if stored.
+
+    Gateways store such a text, or an object of it and what it leads to.
+    """
+    secret = _secret_object(stored)
+    parts = [stored] if secret is None else [secret.get(name) for name in _REFERRING]
+    texts = (part for part in parts if isinstance(part, str))
+    return next((text for text in texts if text.startswith(_REFERENCES)), "")
+
+
+def secret_text(stored: Any) -> Any:
+    """Return what a secret is stored as: where it is read from, else its value."""
+    secret = _secret_object(stored)
+    return stored if secret is None else reference(secret) or secret.get("value")
+
+
+def _secret_object(stored: object) -> dict[str, Any] | None:
+    """Return the object that a secret is stored as, be it as JSON text."""
+    if isinstance(stored, str) and stored.startswith("{"):
+        try:
+            stored = orjson.loads(stored)
+        except ValueError:
+            return None
+    if not isinstance(stored, dict) or stored.keys().isdisjoint(_REFERRING):
+        return None
+    return stored
+
+
 def env_value(value: object) -> dict[str, Any]:
-    """What may be told of a provider's secret: the variable it comes from, if any."""
-    from_env = isinstance(value, str) and value.startswith("env.")
-    return {"value": "", "env_var": value if from_env else "", "from_env": from_env}
+    """Return what is shown of a provider's secret: where it is read from, if it is."""
+    env_var = reference(value)
+    return {"value": "", "env_var": env_var, "from_env": env_var.startswith("env.")}
 
 
 def mask_value(value: str) -> str:
@@ -126,7 +196,7 @@ def mask_value(value: str) -> str:
 
 def mask_url(text: str) -> str:
     """A URL without what could be a credential: userinfo and every query value."""
-    if text.startswith("env."):
+    if text.startswith(_REFERENCES):
         return text
     text = _USERINFO.sub(rf"\1{MASK}@", text)
     address, query_mark, rest = text.partition("?")
@@ -140,3 +210,43 @@ def _mask_parameter(parameter: str) -> str:
     # A parameter without a name may be the whole credential ("?TOKEN").
     name, equals, _ = parameter.partition("=")
     return f"{name}={MASK}" if equals else MASK if parameter else ""
+
+
+def mask_arguments(arguments: list[str]) -> list[str]:
+    """A command's arguments without what could be a credential.
+
+    That is what `NAME=VALUE`, `--name=value` and `--name value` say under a name such
+    as API_KEY, and what URLs hide.
+    """
+    masked, follows = [], False
+    for argument in arguments:
+        masked.append(MASK if follows else _mask_argument(argument))
+        is_flag = argument.startswith("-") and "=" not in argument
+        follows = is_flag and _SECRET_NAME.search(argument) is not None
+    return masked
+
+
+def _mask_argument(argument: str) -> str:
+    name, equals, value = argument.partition("=")
+    if "://" in name:
+        return mask_url(argument)
+    if not equals:
+        return _SECRET_TEXT.sub(rf"\1{MASK}", argument)
+    shown = MASK if _SECRET_NAME.search(name) else _mask_argument(value)
+    return f"{name}={shown}"
+
+
+def mask_variables(variables: list[str]) -> list[str]:
+    """Environment variables, each `NAME` or `NAME=VALUE`, without their values."""
+    parts = (variable.partition("=") for variable in variables)
+    return [f"{name}={MASK}" if equals else name for name, equals, _ in parts]
+
+
+def mask_command(command: str) -> str:
+    """A command as it is shown, should it hold arguments, too."""
+    return " ".join(mask_arguments(command.split(" ")))
+
+
+def mask_certificate(pem: str) -> str:
+    """Certificates are public and shown; not a private key that stands among them."""
+    return MASK if "PRIVATE KEY" in pem else pem

@@ -12,14 +12,15 @@ from werkzeug.test import TestResponse
 
 from api_keys import create_api_key
 from app import create_app
+from models import LAYOUTS
 from tokens import make_token
 
 SECRET = "a-secret-of-the-tests-with-32-bytes-or-more"
 
 
-@pytest.fixture(params=["older", "newer"])
+@pytest.fixture(params=LAYOUTS)
 def layout(request: pytest.FixtureRequest) -> str:
-    """Both table layouts, one after the other."""
+    """All table layouts, one after the other."""
     return str(request.param)
 
 
@@ -31,15 +32,15 @@ def source(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> Gateway:
-    """An empty database of a newer gateway."""
-    return Gateway(tmp_path / "config.db", "newer")
+    """An empty database of a July gateway."""
+    return Gateway(tmp_path / "config.db", "july")
 
 
 @pytest.fixture(scope="session")
 def filled_bytes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The files of filled databases by layout, made once: most tests want one."""
     made = {}
-    for layout in ("older", "newer"):
+    for layout in LAYOUTS:
         gateway = Gateway(tmp_path_factory.mktemp(layout) / "config.db", layout)
         fill(gateway)
         made[layout] = gateway.path.read_bytes()
@@ -48,7 +49,7 @@ def filled_bytes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 @pytest.fixture
 def filled(tmp_path: Path, layout: Any, filled_bytes: dict[str, bytes]) -> Gateway:
-    """A database with a little of everything, in both layouts."""
+    """A database with a little of everything, in all layouts."""
     (tmp_path / "config.db").write_bytes(filled_bytes[layout])
     return Gateway(tmp_path / "config.db", layout)
 

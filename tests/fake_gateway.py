@@ -1,4 +1,4 @@
-"""A gateway's API on a free port of 127.0.0.1, of either generation, and its faults."""
+"""A gateway's API on a free port of 127.0.0.1, of each generation, and its faults."""
 
 import json
 import socket
@@ -15,7 +15,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 GOVERNANCE = "/api/governance"
 KEYS = [{"id": "uuid-1", "name": "key-1", "value": "", "models": [], "weight": 0.5}]
+MODEL_CONFIG = {"id": "model-1", "model_name": "*", "scope": "global"}
 CLIENT = {"client_id": "client-1", "name": "tickets", "connection_type": "http"}
+TIMES = dict.fromkeys(("created_at", "updated_at"), "2026-07-01T10:00:00Z")
+UNSET_TIMES = dict.fromkeys(("created_at", "updated_at"), "0001-01-01T00:00:00Z")
 # What an older gateway answers to paths that it does not know, its status being 200.
 PAGE = b"<!doctype html><title>Dashboard</title>"
 
@@ -44,17 +47,19 @@ class FakeGateway:
     The older one gives whole lists, announces no totals and has the keys inside of the
     providers. The newer one gives `cap` members at once, the first 25 where it is not
     asked for a number, announces totals (unless `announce` is false) and has the keys
-    in lists of their own. `objects` keys the members by their ids.
+    in lists of their own; that of July shows secrets in some lists, masked in others.
+    `objects` keys the members by their ids; `authorization` is asked for if it is set.
     """
 
     def __init__(
         self,
-        generation: Literal["older", "newer"] = "newer",
+        generation: Literal["older", "newer", "july"] = "newer",
         *,
         objects: bool = False,
         cap: int = 100,
         announce: bool = True,
         heed_offset: bool = True,
+        authorization: str | None = None,
         certificate: Path | None = None,
     ) -> None:
         self.older = generation == "older"
@@ -62,13 +67,19 @@ class FakeGateway:
         self.cap = cap
         self.announce = announce and not self.older
         self.heed_offset = heed_offset
+        self.authorization = authorization
+        self.keys = KEYS
+        self.clients = [CLIENT]
         self.lists: dict[str, list[dict[str, Any]]] = {
             "customers": [{"id": "acme", "name": "Acme"}],
             "teams": [{"id": "ops", "name": "Ops", "config": {"a": 1}}],
             "virtual_keys": [{"id": "key-ops", "name": "Ops", "team_id": "ops"}],
             "budgets": [{"id": "budget-1", "max_limit": 2**53 + 1}],
             "rate_limits": [{"id": "limit-1", "token_max_limit": 10}],
+            "model_configs": [MODEL_CONFIG],
         }
+        if generation == "july":
+            self.lists, self.keys, self.clients = july_lists()
         self.requests: list[Request] = []
         self.replies: dict[str, list[Reply]] = defaultdict(list)
         self.always: dict[str, Reply] = {}
@@ -100,6 +111,8 @@ class FakeGateway:
         return [request.query for request in self.requests if request.path == path]
 
     def reply(self, request: Request) -> Reply:
+        if self.authorization not in (None, request.authorization):
+            return Reply(401, b'{"error": {}}')
         if turn := self.replies[request.path]:
             return turn.pop(0)
         if request.path in self.always:
@@ -115,14 +128,19 @@ class FakeGateway:
         if key in self.lists:
             return self._list(key, self.lists[key], request.query)
         if path == "/api/providers":
-            inside = {"keys": KEYS} if self.older else {}
+            inside = {"keys": self.keys} if self.older else {}
             openai = {"name": "openai", "network_config": {"secret": "s"}, **inside}
             return {"providers": [openai], "total": 1}
         if path == "/api/providers/openai/keys" and not self.older:
-            return {"keys": KEYS, "total": len(KEYS)}
+            return {"keys": self.keys, "total": len(self.keys)}
+        if path == f"{GOVERNANCE}/providers":
+            return {"providers": None, "count": 0}
         if path == "/api/mcp/clients":
-            clients = [{"config": CLIENT, "tools": [], "state": "connected"}]
-            return clients if self.older else self._list("clients", clients, {})
+            more: dict[str, Any] = {"tools": [], "state": "connected"}
+            clients = [{"config": client, **more} for client in self.clients]
+            if self.older:
+                return clients
+            return self._list("clients", clients, request.query)
         return None
 
     def _list(
@@ -137,6 +155,72 @@ class FakeGateway:
             shown = {member.get("id", "client-1"): member for member in page}
         totals = {"total_count": len(members)} if self.announce else {}
         return {key: shown, "count": len(page), **totals}
+
+
+def july_lists() -> tuple[dict[str, Any], list[Any], list[Any]]:
+    """The lists of a gateway of July, its keys and its MCP clients: what it resolved
+    is in `value`, beside what it is read from; what it masks it masks in one list only.
+    """
+    mask = "*" * 24
+    budget = {"max_limit": 5, "reset_duration": "1d", "current_usage": 1} | TIMES
+    own = {**budget, "id": "b-own", "virtual_key_id": "key-ops"}
+    governing = {**budget, "id": "b-all", "model_config_id": "m-all"}
+    model = {**budget, "id": "b-model", "model_config_id": "m-o3"}
+    limit = {"id": "limit-1", "token_max_limit": 10, "token_reset_duration": "1h"}
+    scope = {"scope": "virtual_key", "scope_id": "key-ops", "calendar_aligned": True}
+    configs = [
+        {"id": "m-all", "model_name": "*", **scope, "budgets": [governing]},
+        {"id": "m-o3", "model_name": "o3", "provider": "openai", **scope}
+        | {"budgets": [model], "rate_limit_id": "limit-1", "rate_limit": limit},
+    ]
+    key = {"name": "key-1", "models": ["*"], "weight": 0.5}
+    cut = {**key, "id": 1, "key_id": "uuid-1", "provider": "openai", "provider_id": 0}
+    cut |= {"value": {"value": ""}, "blacklisted_models": None, **UNSET_TIMES}
+    client = {"name": "tickets", "client_id": "client-1", "auth_type": "headers"}
+    client |= {"connection_type": "http", "allowed_extra_headers": ["X-Trace"]}
+    shown = {
+        **client,
+        "connection_string": {
+            "value": "http://u:SECRET-1@h/mcp?key=SECRET-2",
+            "type": "plain_text",
+        },
+        "headers": {
+            "A": {"value": "Bearer SECRET-3", "type": "plain_text"},
+            "B": {"value": "SECRET-4", "ref": "env.MCP", "type": "env"},
+        },
+        "id": 1,
+        **TIMES,
+    }
+    masked = {
+        **client,
+        "connection_string": {"value": f"http{mask}ET-2", "type": "plain_text"},
+        "headers": {
+            "A": {"value": f"Bear{mask}ET-3", "type": "plain_text"},
+            "B": {"value": f"SECR{mask}ET-4", "ref": "env.MCP", "type": "env"},
+        },
+    }
+    config = {"id": 1, "virtual_key_id": "key-ops", "provider": "openai"}
+    config |= {"weight": 1, "allow_all_keys": False, "keys": [cut]}
+    config |= {"allowed_models": ["*"], "blacklisted_models": []}
+    mcp_config = {"id": 1, "virtual_key_id": "key-ops", "mcp_client_id": 1}
+    virtual_key = {
+        **{"id": "key-ops", "name": "Ops", "value": "sk-bf-1", "is_active": True},
+        **{"team_id": "ops", "calendar_aligned": True, "budgets": [own], **TIMES},
+        "provider_configs": [config],
+        "mcp_configs": [{**mcp_config, "mcp_client": shown, "tools_to_execute": ["*"]}],
+    }
+    acme = {"id": "acme", "name": "Acme", "calendar_aligned": False, **TIMES}
+    team = {"id": "ops", "name": "Ops", "customer_id": "acme", "source_id": "scim-1"}
+    lists: dict[str, Any] = {
+        "customers": [{**acme, "teams": None, "virtual_keys": None}],
+        "teams": [{**team, "customer": acme, "virtual_key_count": 1, **TIMES}],
+        "virtual_keys": [virtual_key],
+        "model_configs": [{**each, **TIMES} for each in configs],
+        "budgets": [own, governing, model],
+        "rate_limits": [limit],
+    }
+    value = {"value": f"SECR{mask}ET-5", "ref": "env.OPENAI", "type": "env"}
+    return lists, [{**key, "id": "uuid-1", "value": value}], [masked]
 
 
 class _Server(ThreadingHTTPServer):

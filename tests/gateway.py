@@ -1,4 +1,4 @@
-"""Gateway databases for the tests, made here in both table layouts."""
+"""Gateway databases for the tests, made here in all table layouts."""
 
 import hashlib
 import json
@@ -22,10 +22,10 @@ class Gateway:
     """A gateway's database file: rows go in by model and column, as they are stored.
 
     A column that the layout does not have is left out of the row, so that a test can
-    say all it knows and run in both layouts.
+    say all it knows and run in all layouts.
     """
 
-    def __init__(self, path: Path, layout: models.Layout = "newer") -> None:
+    def __init__(self, path: Path, layout: models.Layout = "july") -> None:
         self.path = path
         self.layout = layout
         database = SqliteDatabase(str(path), pragmas={"synchronous": "off"})
@@ -78,7 +78,7 @@ class Gateway:
     ) -> None:
         """Insert a budget, linked to its owner the way this layout does it.
 
-        `owner` is the column by which a newer budget would name it ("team_id").
+        `owner` is the column by which a July budget would name it ("team_id").
         """
         row = {
             "id": id,
@@ -87,16 +87,12 @@ class Gateway:
             "current_usage": 0.0,
         }
         row |= {"last_reset": T0, **values}
-        if owner and self.layout == "newer":
+        named = {column.name for column in models.columns(models.Budget, self.layout)}
+        if owner in named:
             row[owner] = owner_id
         self.add(models.Budget, **row)
-        if owner and self.layout == "older":
-            table = {
-                "team_id": "governance_teams",
-                "customer_id": "governance_customers",
-                "virtual_key_id": "governance_virtual_keys",
-                "provider_config_id": "governance_virtual_key_provider_configs",
-            }[owner]
+        if owner and owner not in named:
+            table = models.BUDGET_OWNERS[owner]._meta.table_name
             self.execute(f"UPDATE {table} SET budget_id = ? WHERE id = ?", id, owner_id)
 
     def rate_limit(self, id: str, **values: Any) -> None:
@@ -123,6 +119,18 @@ class Gateway:
                 models.ProviderConfigKey, provider_config_id=id, provider_key_id=key
             )
 
+    def model_config(
+        self,
+        id: str,
+        virtual_key_id: str | None = None,
+        model_name: str = "*",
+        provider: str | None = None,
+        **values: Any,
+    ) -> None:
+        """Insert a model config of a virtual key, or of its provider config."""
+        row = {"id": id, "scope": "virtual_key", "scope_id": virtual_key_id, **values}
+        self.add(models.ModelConfig, model_name=model_name, provider=provider, **row)
+
     def mcp_client(self, id: int, **values: Any) -> None:
         row = {"id": id, "client_id": f"client-{id}", "name": f"mcp-{id}", **values}
         self.add(models.McpClient, **{"connection_type": "http", **row})
@@ -135,7 +143,7 @@ class Gateway:
 
 
 def fill(gateway: Gateway) -> None:
-    """A little of everything, the same in both layouts: two customers, four teams
+    """A little of everything, the same in all layouts: two customers, four teams
     (one of nobody), five virtual keys (of teams, of a customer, of nobody).
     """
     gateway.rate_limit("limit-1", token_max_limit=2**53 + 1, token_reset_duration="1h")
@@ -164,6 +172,27 @@ def fill(gateway: Gateway) -> None:
     gateway.budget("budget-ops", "team_id", "acme-ops", current_usage=99.5)
     gateway.budget("budget-key", "virtual_key_id", "key-ops")
     gateway.budget("budget-config", "provider_config_id", 1)
+
+
+def add_model_configs(gateway: Gateway) -> None:
+    """What may be spent beside what fill() says, by model configs: of two keys, of a
+    provider config, of single models; and some of what is not there.
+    """
+    gateway.model_config("m-ops", "key-ops", rate_limit_id="limit-1")
+    gateway.model_config("m-ops-again", "key-ops", created_at=T1)
+    gateway.model_config("m-dev", "key-dev", calendar_aligned=1)
+    gateway.model_config("m-openai", "key-ops", provider="openai", calendar_aligned=1)
+    gateway.model_config("m-o3", "key-ops", "o3", "openai", rate_limit_id="limit-1")
+    gateway.model_config("m-any-o3", "key-acme", "o3")
+    gateway.model_config("m-azure", "key-ops", provider="azure")
+    gateway.model_config("m-gone", "gone")
+    gateway.model_config("m-global", scope="global")
+    gateway.model_config("m-user", "key-lone", scope="user")
+    ids = ("ops", "dev", "openai", "o3", "any-o3", "azure", "gone", "global", "user")
+    for id in ids:
+        gateway.budget(f"b-{id}", model_config_id=f"m-{id}")
+    gateway.budget("b-ops-2", model_config_id="m-ops", created_at=T1)
+    gateway.budget("b-two", model_config_id="m-any-o3", virtual_key_id="key-lone")
 
 
 def _stored(value: Any) -> Any:

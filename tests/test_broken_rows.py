@@ -82,7 +82,7 @@ BROKEN = [
     ("governance_teams", "claims", '{"a":"\\ud800"}', "claims", {}),
     ("governance_teams", "claims", " ", "claims", {}),
     ("governance_teams", "created_at", "yesterday", "created_at", ZERO_TIME),
-    ("governance_teams", "created_at", 1234567, "created_at", ZERO_TIME),
+    ("governance_teams", "created_at", 10**12, "created_at", ZERO_TIME),
     ("governance_teams", "created_at", b"2026", "created_at", ZERO_TIME),
     (
         "governance_teams",
@@ -113,10 +113,14 @@ BROKEN = [
         ZERO_TIME,
     ),
     ("governance_customers", "created_at", "soon", "created_at", ZERO_TIME),
+    ("governance_customers", "calendar_aligned", "?", "calendar_aligned", False),
+    ("governance_teams", "calendar_aligned", 2, "calendar_aligned", False),
     ("governance_virtual_keys", "is_active", "maybe", "is_active", True),
     ("governance_virtual_keys", "is_active", 2, "is_active", True),
     ("governance_virtual_keys", "is_active", b"\x01", "is_active", True),
     ("governance_virtual_keys", "created_at", "now", "created_at", ZERO_TIME),
+    ("governance_virtual_keys", "calendar_aligned", "?", "calendar_aligned", False),
+    ("governance_virtual_keys", "expires_at", "soon", "expires_at", LEFT_OUT),
     ("governance_budgets", "max_limit", "a lot", "max_limit", 0),
     ("governance_budgets", "max_limit", b"\xff", "max_limit", 0),
     ("governance_budgets", "current_usage", float("inf"), "current_usage", 0),
@@ -188,7 +192,7 @@ BROKEN = [
 NOT_LOGGED = {"azure_endpoint"}  # a secret that is no text is only not told
 
 broken = pytest.mark.parametrize(("table", "column", "stored", "key", "shown"), BROKEN)
-one_layout = pytest.mark.parametrize("layout", ["newer"])
+one_layout = pytest.mark.parametrize("layout", ["july"])
 
 
 def break_row(gateway: Gateway, table: str, column: str, stored: Any) -> None:
@@ -259,6 +263,23 @@ def test_a_broken_value_is_logged_once_with_table_and_id(
 
     (line,) = lines()
     assert line.startswith(f"{table}, row {SHOWN[table][0]!r}: {column} ")
+
+
+@one_layout
+def test_a_broken_value_of_a_model_config_is_logged_once(
+    filled: Gateway, get: Get, lines: Callable[[], list[str]]
+) -> None:
+    filled.model_config("m", "key-ops", calendar_aligned="often")
+    for budget in ("first", "second"):
+        filled.budget(budget, model_config_id="m")
+    get("teams")
+    change_something_else(filled)
+
+    get("teams")
+
+    assert lines() == [
+        "governance_model_configs, row 'm': calendar_aligned is neither true nor false"
+    ]
 
 
 @one_layout

@@ -14,10 +14,12 @@ from database import Reader
 from loading import load_files
 from models import MODELS, REQUIRED
 from rows import Rows
+from values import ZERO_TIME
 
 DEMO = Path(__file__).parent.parent / "data" / "demo.json"
 
 BUDGETS = "governance_budgets"
+MODEL_CONFIGS = "governance_model_configs"
 CONFIGS = "governance_virtual_key_provider_configs"
 KEYS = "governance_virtual_keys"
 LIMITS = "governance_rate_limits"
@@ -42,6 +44,7 @@ def complete(gateway: Gateway) -> None:
     gateway.virtual_key("v", team_id="t", rate_limit_id="r", expires_at=T0)
     gateway.provider_config(1, "v", (1,), rate_limit_id="r", allowed_models=["m"])
     gateway.mcp_config(1, "v", 1, tools_to_execute=["*"])
+    gateway.model_config("m", "v", "gpt-4o", "openai", rate_limit_id="r")
     owners = {"customer_id": "c", "team_id": "t", "virtual_key_id": "v"}
     for column, owner in {**owners, "provider_config_id": 1}.items():
         gateway.budget(f"b-{owner}", column, owner)
@@ -125,6 +128,7 @@ JSON_COLUMNS = [
     ("config_mcp_clients", "1", "tools_to_execute_json", ARRAY),
     ("config_mcp_clients", "1", "tools_to_auto_execute_json", ARRAY),
     ("config_mcp_clients", "1", "tool_pricing_json", OBJECT),
+    ("config_mcp_clients", "1", "allowed_extra_headers_json", ARRAY),
     ("config_mcp_clients", "1", "per_user_header_keys_json", ARRAY),
 ]
 json_columns = pytest.mark.parametrize(("table", "row", "column", "kind"), JSON_COLUMNS)
@@ -172,7 +176,7 @@ def test_json_nested_too_deeply_is_found(own: Gateway) -> None:
 def columns_of(*kinds: str) -> list[Any]:
     """(table, row id, column) for all columns of these kinds."""
     ids = {"governance_customers": '"c"', "governance_teams": '"t"', LIMITS: '"r"'}
-    ids |= {KEYS: '"v"', BUDGETS: '"b-t"'}
+    ids |= {KEYS: '"v"', BUDGETS: '"b-t"', MODEL_CONFIGS: '"m"'}
     return [
         (model._meta.table_name, ids.get(model._meta.table_name, "1"), column.name)
         for model in MODELS
@@ -184,14 +188,23 @@ def columns_of(*kinds: str) -> list[Any]:
 
 
 @pytest.mark.parametrize(("table", "row", "column"), columns_of("DATETIME"))
-@pytest.mark.parametrize("stored", ["yesterday", "2026-04-01", 5, b"\x01"])
+@pytest.mark.parametrize("stored", ["yesterday", "01.04.2026", b"\x01"])
 def test_what_is_no_timestamp_is_found(
     own: Gateway, table: str, row: str, column: str, stored: Any
 ) -> None:
     own.execute(f"UPDATE {table} SET {column} = ?", stored)
 
-    words = "is not text" if isinstance(stored, int | bytes) else "is not a timestamp"
+    words = "is not text" if isinstance(stored, bytes) else "is not a timestamp"
     assert f"{table} {row}: {column} {words}" in lines(own)
+
+
+@pytest.mark.parametrize("stored", ["2026-04-01", "2026-04-01T09:00Z", 1775034000])
+def test_a_time_in_any_form_that_gateways_read_is_not_odd(
+    own: Gateway, stored: str | int
+) -> None:
+    own.execute("UPDATE governance_teams SET created_at = ?", stored)
+
+    assert lines(own) == []
 
 
 @pytest.mark.parametrize(("table", "row", "column"), columns_of("NUMERIC"))
@@ -250,14 +263,17 @@ def test_what_is_missing_is_found(
     assert lines(own) == [f"{table} {row}: {column} is missing"]
 
 
-NO_DURATION = "is no duration; it takes Go's units (90s, 1h30m) or d, w, M, Y (1d)"
+NO_DURATION = (
+    "is no duration; it takes Go's units (90s, 1h30m), d, w, M, Q, Y (1d), or"
+    " daily, weekly, monthly, yearly"
+)
 
 
 @pytest.mark.parametrize(
     ("table", "row", "column", "stored", "words"),
     [
         (BUDGETS, '"b-t"', "max_limit", None, "is missing"),
-        (BUDGETS, '"b-t"', "max_limit", -1, "must be above zero"),
+        (BUDGETS, '"b-t"', "max_limit", -1, "must not be below zero"),
         (BUDGETS, '"b-t"', "current_usage", -1, "must not be below zero"),
         (BUDGETS, '"b-t"', "reset_duration", None, "is missing"),
         (BUDGETS, '"b-t"', "reset_duration", "", "is missing"),
@@ -341,6 +357,10 @@ LEADS_NOWHERE = [
     (MCP_CONFIGS, "1", "virtual_key_id", 'virtual key "x"'),
     (MCP_CONFIGS, "1", "mcp_client_id", "MCP client 9"),
     ("config_keys", "1", "provider_id", "provider 9"),
+    (MODEL_CONFIGS, '"m"', "rate_limit_id", 'rate limit "x"'),
+    (MODEL_CONFIGS, '"m"', "budget_id", 'budget "x"'),
+    ("config_providers", "1", "budget_id", 'budget "x"'),
+    ("config_providers", "1", "rate_limit_id", 'rate limit "x"'),
 ]
 
 
@@ -374,6 +394,14 @@ def test_a_budgets_owner_that_is_not_there_is_found(
     assert lines(gateway) == [f'{BUDGETS} "{budget}": {column} names no {wanted}']
 
 
+def test_a_budgets_model_config_that_is_not_there_is_found(gateway: Gateway) -> None:
+    gateway.budget("b-x", model_config_id="x")
+
+    assert lines(gateway) == [
+        f'{BUDGETS} "b-x": model_config_id names no model config "x"'
+    ]
+
+
 def test_a_virtual_keys_customer_that_is_not_there_is_found(whole: Gateway) -> None:
     whole.execute(f"UPDATE {KEYS} SET team_id = NULL, customer_id = 'x'")
 
@@ -404,6 +432,12 @@ def test_a_provider_config_of_no_provider_is_found(whole: Gateway) -> None:
     whole.execute(f"UPDATE {CONFIGS} SET provider = 'x'")
 
     assert lines(whole) == [f'{CONFIGS} 1: provider names no provider "x"']
+
+
+def test_a_provider_that_an_answer_does_not_name_is_not_odd(whole: Gateway) -> None:
+    whole.execute("UPDATE config_keys SET provider_id = 0, created_at = ?", ZERO_TIME)
+
+    assert lines(whole) == []
 
 
 def test_providers_are_not_asked_for_where_there_is_no_table_of_them(
@@ -473,6 +507,10 @@ def second_provider_config(gateway: Gateway) -> None:
     gateway.provider_config(2, "v")
 
 
+def second_model_config(gateway: Gateway) -> None:
+    gateway.model_config("n", "v", "gpt-4o", "openai")
+
+
 def second_mcp_config(gateway: Gateway) -> None:
     gateway.mcp_config(2, "v", 1)
 
@@ -489,6 +527,7 @@ def second_mcp_config(gateway: Gateway) -> None:
         (second_provider_key, "config_keys 2: name is that of 1 too"),
         (second_mcp_client, "config_mcp_clients 2: client_id is that of 1 too"),
         (second_provider_config, f"{CONFIGS} 2: provider is that of 1 too"),
+        (second_model_config, f'{MODEL_CONFIGS} "n": model_name is that of "m" too'),
         (second_mcp_config, f"{MCP_CONFIGS} 2: mcp_client_id is that of 1 too"),
     ],
 )
@@ -523,15 +562,43 @@ def test_different_virtual_keys_may_use_the_same_providers(whole: Gateway) -> No
 def test_a_budget_of_nobody_is_found(whole: Gateway) -> None:
     whole.budget("b-x")
 
-    assert lines(whole) == [
-        f'{BUDGETS} "b-x": belongs to no customer, team, virtual key or provider config'
-    ]
+    none = "belongs to no customer, team, virtual key, provider or model config"
+    assert lines(whole) == [f'{BUDGETS} "b-x": {none}']
 
 
 def test_a_budget_of_a_model_config_has_its_owner(gateway: Gateway) -> None:
+    gateway.model_config("m", scope="global", scope_id=None)
     gateway.budget("b-x", "model_config_id", "m")
 
     assert lines(gateway) == []
+
+
+def test_a_budget_of_a_provider_has_its_owner(whole: Gateway) -> None:
+    whole.budget("b-x")
+    whole.execute("UPDATE config_providers SET budget_id = 'b-x'")
+
+    assert lines(whole) == []
+
+
+def test_a_model_config_of_no_virtual_key_is_found(own: Gateway) -> None:
+    own.execute(f"UPDATE {MODEL_CONFIGS} SET scope_id = 'x'")
+
+    assert lines(own) == [f'{MODEL_CONFIGS} "m": scope_id names no virtual key "x"']
+
+
+def test_a_model_config_of_another_scope_may_name_anything(own: Gateway) -> None:
+    own.execute(f"UPDATE {MODEL_CONFIGS} SET scope = 'user', scope_id = 'x'")
+
+    assert lines(own) == []
+
+
+@pytest.mark.parametrize("stored", [None, ""])
+def test_a_model_config_without_its_model_is_found(
+    own: Gateway, stored: str | None
+) -> None:
+    own.execute(f"UPDATE {MODEL_CONFIGS} SET model_name = ?", stored)
+
+    assert lines(own) == [f'{MODEL_CONFIGS} "m": model_name is missing']
 
 
 def test_a_budget_of_two_owners_is_found(gateway: Gateway) -> None:
@@ -542,7 +609,7 @@ def test_a_budget_of_two_owners_is_found(gateway: Gateway) -> None:
     assert lines(gateway) == [f'{BUDGETS} "b-t": belongs to team "t", customer "c"']
 
 
-@pytest.mark.parametrize("layout", ["older"])
+@pytest.mark.parametrize("layout", ["april"])
 def test_a_budget_that_several_name_is_found(whole: Gateway) -> None:
     whole.team("u", "c", budget_id="b-t")
 
@@ -559,7 +626,7 @@ def test_a_budget_that_another_than_its_owner_names_is_found(own: Gateway) -> No
     ]
 
 
-@pytest.mark.parametrize("layout", ["older"])
+@pytest.mark.parametrize("layout", ["april"])
 def test_of_many_that_share_a_budget_only_some_are_named(whole: Gateway) -> None:
     for number in range(9):
         whole.team(f"t-{number}", "c", budget_id="b-t")
@@ -642,7 +709,13 @@ def test_things_are_counted_by_their_names(whole: Gateway) -> None:
     counts = count(rows_of(whole.path))
 
     names = ["customers", "virtual_keys", "rate_limits", "provider_configs"]
-    names += ["mcp_configs", "provider_keys", "mcp_clients", "providers"]
+    names += [
+        "model_configs",
+        "mcp_configs",
+        "provider_keys",
+        "mcp_clients",
+        "providers",
+    ]
     assert counts == dict.fromkeys(names, 1) | {"teams": 2, "budgets": 4}
 
 

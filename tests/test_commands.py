@@ -89,7 +89,8 @@ def test_load_replaces_when_asked_to(run: Run, config: Path, tmp_path: Path) -> 
 def test_load_prints_each_problem_on_a_line_and_fails(
     run: Run, config: Path, tmp_path: Path
 ) -> None:
-    teams = [{"id": "t", "customer_id": "cust-9"}, {**TEAM, "customer_id": "cust-9"}]
+    teams = [{"id": "u", "customer_id": "cust-9", "profile": []}]
+    teams += [TEAM, {**TEAM, "name": "Other"}]
     config.write_text(json.dumps({"governance": {"teams": teams}}))
 
     result = run("load", config)
@@ -98,9 +99,9 @@ def test_load_prints_each_problem_on_a_line_and_fails(
     assert result.stdout == ""
     assert sorted(result.stderr.splitlines()) == sorted(
         [
-            f"{config}: governance.teams[0].name: is missing",
-            f'{config}: governance.teams[1].id: "t" is also at'
-            f" {config}: governance.teams[0]",
+            f"{config}: governance.teams[0].profile: must be an object",
+            f'{config}: governance.teams[2].id: "t" is also at'
+            f" {config}: governance.teams[1]",
             f'{config}: governance.teams[0].customer_id: no customer "cust-9"',
             "Error: nothing was loaded: 3 found wrong",
         ]

@@ -71,8 +71,10 @@ class PlainTree:
 
 def plain_body(name: str, index: Index, scope: Scope) -> bytes:
     entities = getattr(PlainTree(index, scope.masked), name)()
+    count = len(entities)
     schema = {"teams": TeamsAnswerSchema, "customers": CustomersAnswerSchema}[name]
-    return orjson.dumps(schema().dump({name: entities, "count": len(entities)}))
+    numbers = {"count": count, "total_count": count, "limit": count, "offset": 0}
+    return orjson.dumps(schema().dump({name: entities, **numbers}))
 
 
 def read(gateway: Gateway) -> Any:
@@ -126,6 +128,12 @@ def add_the_weird(gateway: Gateway) -> None:
     gateway.budget("of-config", "provider_config_id", 70, max_limit="much")
     gateway.budget("of-weird", "customer_id", "weird", current_usage=2**53 + 1)
     gateway.budget("of-nobody", calendar_aligned=1)
+    gateway.model_config("all", "both", rate_limit_id="gone", calendar_aligned="?")
+    gateway.model_config("some", "both", None, "openai", created_at="yesterday")
+    gateway.model_config("o3", "elsewhere", "o3", "", rate_limit_id="limit-1")
+    gateway.model_config("elsewhere", "key-acme", scope="global")
+    gateway.budget("of-all", model_config_id="all", created_at=T1)
+    gateway.budget("of-o3", model_config_id="o3", customer_id="acme")
 
 
 @pytest.fixture
@@ -425,7 +433,7 @@ CHANGES = [
     "INSERT INTO config_providers (id, name) VALUES (404, 'found')",
 ]
 LAYOUT_CHANGES = {
-    "older": [
+    "april": [
         "UPDATE governance_budgets SET calendar_aligned = 1",
         "UPDATE governance_teams SET budget_id = 'budget-acme' WHERE id = 'lone'",
         "UPDATE governance_teams SET budget_id = 'gone' WHERE id = 'acme-ops'",
@@ -433,7 +441,7 @@ LAYOUT_CHANGES = {
         "UPDATE governance_virtual_key_provider_configs SET budget_id = NULL",
         "UPDATE governance_customers SET budget_id = 'of-nobody'",
     ],
-    "newer": [
+    "july": [
         "UPDATE governance_customers SET calendar_aligned = 1",
         "UPDATE governance_teams SET calendar_aligned = 1",
         "UPDATE governance_virtual_keys SET calendar_aligned = 1",
@@ -442,8 +450,19 @@ LAYOUT_CHANGES = {
         " WHERE id = 'budget-ops'",
         "UPDATE governance_budgets SET provider_config_id = 70",
         "UPDATE governance_budgets SET virtual_key_id = 'key-lone'",
+        "UPDATE governance_model_configs SET scope = 'virtual_key', model_name = '*'",
+        "UPDATE governance_model_configs SET provider = NULL, rate_limit_id = NULL",
+        "UPDATE governance_model_configs SET scope_id = 'key-ops'",
+        "DELETE FROM governance_model_configs",
     ],
 }
+LAYOUT_CHANGES["may"] = [
+    *LAYOUT_CHANGES["april"],
+    "UPDATE governance_budgets SET provider_config_id = 70",
+    "UPDATE governance_budgets SET virtual_key_id = 'key-lone'",
+    "UPDATE governance_virtual_keys SET calendar_aligned = 1",
+    "UPDATE governance_virtual_keys SET budget_id = 'budget-ops'",
+]
 
 
 @pytest.mark.parametrize(
@@ -464,7 +483,7 @@ def test_a_snapshot_after_a_change_tells_what_a_fresh_one_does(
 
 
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("layout", ["newer"])
+@pytest.mark.parametrize("layout", ["july"])
 def test_a_change_taken_back_tells_what_was_told_before(
     weird: Gateway, tmp_path: Path, change: str
 ) -> None:
@@ -552,6 +571,7 @@ STATEMENTS = {
     "governance_budgets": "the budgets of all four kinds of owner",
     "governance_rate_limits": "the limits of all four kinds of owner",
     "governance_virtual_key_provider_configs": "the provider configs of virtual keys",
+    "governance_model_configs": "budgets and limits of keys and provider configs",
     "governance_virtual_key_provider_config_keys": "which keys a config has",
     "governance_virtual_key_mcp_configs": "the MCP configs of virtual keys",
     "config_keys": "the provider keys within provider configs",
@@ -633,7 +653,7 @@ def test_an_answer_from_memory_reads_no_table(
 
 
 def test_the_weird_rows_are_beside_those_of_fill(tmp_path: Path) -> None:
-    gateway = Gateway(tmp_path / "config.db", "newer")
+    gateway = Gateway(tmp_path / "config.db", "july")
     fill(gateway)
     add_the_weird(gateway)
 

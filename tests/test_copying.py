@@ -69,7 +69,7 @@ def dangling(gateway: Gateway) -> None:
     gateway.provider_config(5, "v", (3, 99), **gone)
     gateway.provider_config(6, "gone")
     gateway.mcp_config(4, "v", 99)
-    gateway.budget("b", "team_id", "u" if gateway.layout == "older" else "gone")
+    gateway.budget("b", "team_id", "u" if gateway.layout == "april" else "gone")
 
 
 def nulls(gateway: Gateway) -> None:
@@ -199,14 +199,14 @@ def shared_by_two_teams(gateway: Gateway) -> None:
     one_key(gateway)
     gateway.team("u", "c", created_at=T1)
     gateway.budget("b", "team_id", "t")
-    if gateway.layout == "older":
+    if gateway.layout != "july":
         gateway.execute("UPDATE governance_teams SET budget_id = 'b'")
 
 
 def shared_by_a_team_and_its_key(gateway: Gateway) -> None:
     one_key(gateway)
     gateway.budget("b", "team_id", "t")
-    if gateway.layout == "older":
+    if gateway.layout != "july":
         gateway.execute("UPDATE governance_virtual_keys SET budget_id = 'b'")
     else:
         gateway.execute("UPDATE governance_budgets SET virtual_key_id = 'v'")
@@ -489,7 +489,7 @@ def test_two_gateways_whose_numbers_are_the_same_fit_into_one_database(
     tmp_path: Path, database: Path
 ) -> None:
     for name in ("a", "b"):
-        gateway = Gateway(tmp_path / f"{name}.db", "newer")
+        gateway = Gateway(tmp_path / f"{name}.db", "july")
         gateway.team(name)
         gateway.virtual_key(name, team_id=name)
         gateway.provider_key(1, name=f"key of {name}", key_id=f"uuid of {name}")

@@ -13,6 +13,7 @@ from schemas import (
     BudgetSchema,
     EntitySchema,
     McpClientSchema,
+    ModelBudgetSchema,
     ProviderKeySchema,
     RateLimitSchema,
     Related,
@@ -97,7 +98,10 @@ PROVIDER_CONFIG = [
     "budgets",
     "rate_limit",
     "keys",
+    "model_budgets",
 ]
+PROVIDER_CONFIG_OPTIONAL = ["rate_limit_id", "rate_limit", "model_budgets"]
+MODEL_BUDGET = ["model_name", "budgets", "rate_limit"]
 MCP_CLIENT = [
     "client_id",
     "name",
@@ -145,6 +149,8 @@ VIRTUAL_KEY = [
     "budgets",
     "rate_limit",
     "created_by_user_id",
+    "model_budgets",
+    "expires_at",
     "config_hash",
     "created_at",
     "updated_at",
@@ -157,6 +163,8 @@ VIRTUAL_KEY_OPTIONAL = [
     "customer",
     "rate_limit",
     "created_by_user_id",
+    "model_budgets",
+    "expires_at",
 ]
 TEAM = [
     "id",
@@ -169,6 +177,8 @@ TEAM = [
     "budgets",
     "rate_limit",
     "virtual_keys",
+    "calendar_aligned",
+    "virtual_key_count",
     "profile",
     "config",
     "claims",
@@ -192,6 +202,8 @@ CUSTOMER = [
     "budget",
     "budgets",
     "rate_limit",
+    "calendar_aligned",
+    "virtual_key_count",
     "teams",
     "virtual_keys",
     "config_hash",
@@ -238,8 +250,15 @@ def add_everything(gateway: Gateway) -> None:
         request_reset_duration="1m",
     )
     gateway.virtual_key(
-        "k", team_id="t", customer_id="c", rate_limit_id="r", created_by_user_id="u"
+        "k",
+        team_id="t",
+        customer_id="c",
+        rate_limit_id="r",
+        created_by_user_id="u",
+        expires_at=T2,
     )
+    gateway.model_config("m", "k", "gpt-4o", rate_limit_id="r")
+    gateway.model_config("n", "k", "gpt-4o", "openai", rate_limit_id="r")
     gateway.provider_key(1, **{secret: f"env.{secret.upper()}" for secret in SECRETS})
     gateway.provider_config(1, "k", (1,), rate_limit_id="r")
     gateway.mcp_client(
@@ -275,6 +294,7 @@ ENTITIES: dict[str, Callable[[Get], dict[str, Any]]] = {
     "team": team,
     "virtual key": virtual_key,
     "provider config": provider_config,
+    "model budget": lambda get: provider_config(get)["model_budgets"][0],
     "provider key": lambda get: provider_config(get)["keys"][0],
     "mcp config": lambda get: virtual_key(get)["mcp_configs"][0],
     "mcp client": lambda get: virtual_key(get)["mcp_configs"][0]["mcp_client"],
@@ -289,6 +309,7 @@ ENTITIES: dict[str, Callable[[Get], dict[str, Any]]] = {
         ("team", TEAM),
         ("virtual key", VIRTUAL_KEY),
         ("provider config", PROVIDER_CONFIG),
+        ("model budget", MODEL_BUDGET),
         ("provider key", PROVIDER_KEY + SECRETS),
         ("mcp config", MCP_CONFIG),
         ("mcp client", MCP_CLIENT),
@@ -311,7 +332,7 @@ def test_an_entity_with_everything_has_all_keys_in_order(
         ("customer", without(CUSTOMER, CUSTOMER_OPTIONAL)),
         ("team", without(TEAM, TEAM_OPTIONAL)),
         ("virtual key", [*without(VIRTUAL_KEY, VIRTUAL_KEY_OPTIONAL)]),
-        ("provider config", without(PROVIDER_CONFIG, ["rate_limit_id", "rate_limit"])),
+        ("provider config", without(PROVIDER_CONFIG, PROVIDER_CONFIG_OPTIONAL)),
         ("provider key", PROVIDER_KEY),
         ("mcp config", MCP_CONFIG),
         ("mcp client", without(MCP_CLIENT, MCP_CLIENT_OPTIONAL)),
@@ -334,6 +355,17 @@ def test_a_rate_limit_with_the_least_leaves_out_what_is_unset() -> None:
     assert list(dumped) == without(RATE_LIMIT, RATE_LIMIT_OPTIONAL)
 
 
+def test_a_model_budget_with_the_least_leaves_out_what_is_unset() -> None:
+    dumped = ModelBudgetSchema().dump({"model_name": "o3", "budgets": []})
+
+    assert dumped == {"model_name": "o3", "budgets": []}
+
+
+@pytest.mark.parametrize("never", [None, "", "0001-01-01 00:00:00+00:00", "soon"])
+def test_a_key_that_never_expires_has_no_expires_at(never: str | None) -> None:
+    assert "expires_at" not in VirtualKeySchema().dump({"expires_at": never})
+
+
 def test_empty_text_counts_as_unset(gateway: Gateway, get: Get) -> None:
     gateway.team("t", "", budget_id="", rate_limit_id="", config_hash="", profile="")
 
@@ -345,13 +377,13 @@ def test_empty_text_counts_as_unset(gateway: Gateway, get: Get) -> None:
 @pytest.mark.parametrize(
     ("owner", "owner_keys"),
     [
-        ("customer_id", []),
+        ("customer_id", ["customer_id"]),
         ("team_id", ["team_id"]),
         ("virtual_key_id", ["virtual_key_id"]),
         ("provider_config_id", ["provider_config_id"]),
     ],
 )
-def test_a_budget_names_its_owner_last_in_both_layouts(
+def test_a_budget_names_its_owner_last_in_all_layouts(
     filled: Gateway, get: Get, owner: str, owner_keys: list[str]
 ) -> None:
     acme = customer(get, "acme")
@@ -388,6 +420,15 @@ def test_an_env_value_has_its_three_keys_in_order(gateway: Gateway, get: Get) ->
         (" env.OPENAI_KEY", "", False),
         ("environment", "", False),
         ("my-env.KEY", "", False),
+        ("vault.kv/openai#key", "vault.kv/openai#key", False),
+        ("vaults", "", False),
+        ('{"value":"sk-fake","ref":"env.KEY","type":"env"}', "env.KEY", True),
+        ('{"value":"sk-fake","ref":"vault.k","type":"vault"}', "vault.k", False),
+        ('{"value":"sk-fake","env_var":"env.KEY","from_env":true}', "env.KEY", True),
+        ('{"value":"sk-fake","ref":"","type":"plain_text"}', "", False),
+        ('{"value":"env.KEY"}', "env.KEY", True),
+        ('{"type":"service_account"}', "", False),
+        ('{"value":', "", False),
     ],
 )
 @pytest.mark.parametrize("column", ["value", "azure_endpoint", "bedrock_secret_key"])
@@ -416,6 +457,8 @@ def test_headers_are_env_values_by_name(gateway: Gateway, get: Get) -> None:
         "X-Env": "env.MCP",
         "X-Object": {"value": "mcp-secret", "env_var": "env.NEW", "from_env": True},
         "X-Object-Plain": {"value": "mcp-secret", "env_var": "", "from_env": False},
+        "X-Ref": {"value": "mcp-secret", "ref": "vault.mcp#key", "type": "vault"},
+        "X-Ref-Plain": {"value": "mcp-secret", "type": "plain_text"},
     }
     gateway.execute("UPDATE config_mcp_clients SET headers_json=?", json.dumps(stored))
 
@@ -426,6 +469,8 @@ def test_headers_are_env_values_by_name(gateway: Gateway, get: Get) -> None:
         "X-Env": {"value": "", "env_var": "env.MCP", "from_env": True},
         "X-Object": {"value": "", "env_var": "env.NEW", "from_env": True},
         "X-Object-Plain": {"value": "", "env_var": "", "from_env": False},
+        "X-Ref": {"value": "", "env_var": "vault.mcp#key", "from_env": False},
+        "X-Ref-Plain": {"value": "", "env_var": "", "from_env": False},
     }
 
 
@@ -464,6 +509,9 @@ def test_no_provider_secret_is_in_any_answer(
         ("https://host.example?k=s#top", "https://host.example?k=***#top"),
         ("env.MCP_URL", "env.MCP_URL"),
         ("env.MCP_URL?key=a@b", "env.MCP_URL?key=a@b"),
+        ("vault.kv/mcp#url", "vault.kv/mcp#url"),
+        ('{"value":"https://a:b@h","ref":"env.URL","type":"env"}', "env.URL"),
+        ('{"value":"https://a:b@h/?k=s","type":"plain_text"}', "https://***@h/?k=***"),
     ],
 )
 def test_a_connection_string_is_masked_where_credentials_could_be(
@@ -472,6 +520,96 @@ def test_a_connection_string_is_masked_where_credentials_could_be(
     dumped = McpClientSchema().dump({"connection_string": stored})
 
     assert dumped["connection_string"] == shown
+
+
+MASKED_ARGUMENTS = [
+    (["-y", "server@1.2", "--port=80"], ["-y", "server@1.2", "--port=80"]),
+    (["API_KEY=s"], ["API_KEY=***"]),
+    (["--token=s"], ["--token=***"]),
+    (["--token="], ["--token=***"]),
+    (["--api-key", "s", "-x"], ["--api-key", "***", "-x"]),
+    (["-password", "s"], ["-password", "***"]),
+    (["--Secret", "--auth", "s"], ["--Secret", "***", "***"]),
+    (["--CREDENTIALS=a=b"], ["--CREDENTIALS=***"]),
+    (["token", "s"], ["token", "s"]),
+    (["--verbose", "s"], ["--verbose", "s"]),
+    (["--auth"], ["--auth"]),
+    (["https://u:p@h/mcp?k=s"], ["https://***@h/mcp?k=***"]),
+    (["https://h/key?a=s&b=s"], ["https://h/key?a=***&b=***"]),
+    (["--url=https://u:p@h/?a=s"], ["--url=https://***@h/?a=***"]),
+    (["-e", "DB=postgres://u:p@h/db"], ["-e", "DB=postgres://***@h/db"]),
+    (["--env=API_KEY=s"], ["--env=API_KEY=***"]),
+    (["--header", "Authorization: Bearer s"], ["--header", "Authorization: ***"]),
+    (["-H", "X-Api-Key:s"], ["-H", "X-Api-Key:***"]),
+    (["-H", "Bearer s"], ["-H", "Bearer ***"]),
+    (["--config", '{"apiKey": "s"}'], ["--config", '{"apiKey": ***']),
+]
+
+
+@pytest.mark.parametrize(("stored", "shown"), MASKED_ARGUMENTS)
+def test_arguments_are_masked_where_credentials_could_be(
+    stored: list[str], shown: list[str]
+) -> None:
+    config = json.dumps({"command": "npx", "args": stored})
+
+    dumped = McpClientSchema().dump({"stdio_config_json": config})
+
+    assert dumped["stdio_config"] == {"command": "npx", "args": shown, "envs": []}
+
+
+@pytest.mark.parametrize(
+    ("stored", "shown"),
+    [
+        ({"envs": ["HOME", "KEY=s", "PORT=80="]}, ["HOME", "KEY=***", "PORT=***"]),
+        ({"envs": ["HOME", 5]}, []),
+    ],
+)
+def test_environment_variables_are_shown_without_their_values(
+    stored: dict[str, Any], shown: list[str]
+) -> None:
+    dumped = McpClientSchema().dump({"stdio_config_json": json.dumps(stored)})
+
+    assert dumped["stdio_config"]["envs"] == shown
+
+
+def test_a_command_that_holds_arguments_is_masked_like_them() -> None:
+    config = json.dumps({"command": "npx server --token s API_KEY=s"})
+
+    dumped = McpClientSchema().dump({"stdio_config_json": config})
+
+    assert dumped["stdio_config"]["command"] == "npx server --token *** API_KEY=***"
+
+
+@pytest.mark.parametrize(
+    ("stored", "shown"),
+    [
+        ("-----BEGIN CERTIFICATE-----", "-----BEGIN CERTIFICATE-----"),
+        ("-----BEGIN RSA PRIVATE KEY-----\ns", "***"),
+        ("env.MCP_CA", "env.MCP_CA"),
+        ({"value": "PEM", "ref": "env.MCP_CA", "type": "env"}, "env.MCP_CA"),
+        ({"value": "PEM", "env_var": "env.MCP_CA", "from_env": True}, "env.MCP_CA"),
+        ({"value": "PEM", "type": "plain_text"}, "PEM"),
+        (5, ""),
+    ],
+)
+def test_a_certificate_is_shown_but_for_private_keys(stored: Any, shown: str) -> None:
+    config = json.dumps({"ca_cert_pem": stored})
+
+    dumped = McpClientSchema().dump({"tls_config_json": config})
+
+    expected = {"insecure_skip_verify": False, "ca_cert_pem": shown}
+    assert dumped["tls_config"] == expected
+
+
+@pytest.mark.parametrize("reference", ["env.MCP_URL", "vault.kv/mcp#url"])
+def test_where_a_connection_string_is_read_from_is_shown_in_encrypted_rows(
+    reference: str,
+) -> None:
+    row = {"connection_string": reference, "encryption_status": "encrypted"}
+
+    dumped = McpClientSchema().dump(row)
+
+    assert dumped["connection_string"] == reference
 
 
 @pytest.mark.parametrize("status", ["plain_text", "", None])
@@ -674,7 +812,7 @@ def test_budget_is_the_one_named_by_budget_id(gateway: Gateway, get: Get) -> Non
     assert ids(found["budgets"]) == ["first", "named"]
 
 
-@pytest.mark.parametrize("layout", ["older"])
+@pytest.mark.parametrize("layout", ["april"])
 def test_a_budget_that_two_owners_name_names_each_of_them(
     filled: Gateway, get: Get
 ) -> None:
@@ -695,7 +833,7 @@ def test_a_budget_of_nobody_is_nowhere(filled: Gateway, get: Get) -> None:
     assert all(b"budget-of-nobody" not in body for body in bodies)
 
 
-@pytest.mark.parametrize("layout", ["newer"])
+@pytest.mark.parametrize("layout", ["july"])
 @pytest.mark.parametrize("owner", ["team_id", "customer_id"])
 def test_a_budget_without_calendar_aligned_has_its_owners(
     filled: Gateway, get: Get, owner: str
@@ -729,7 +867,7 @@ def test_a_provider_configs_budget_has_its_virtual_keys_calendar_aligned(
     assert [budget["calendar_aligned"] for budget in budgets] == [aligned, aligned]
 
 
-@pytest.mark.parametrize("layout", ["older"])
+@pytest.mark.parametrize("layout", ["april"])
 @pytest.mark.parametrize("aligned", [True, False])
 def test_an_older_virtual_key_is_aligned_if_its_own_budget_is(
     filled: Gateway, get: Get, aligned: bool
@@ -745,7 +883,7 @@ def test_an_older_virtual_key_is_aligned_if_its_own_budget_is(
     assert key["calendar_aligned"] is aligned
 
 
-@pytest.mark.parametrize("layout", ["older"])
+@pytest.mark.parametrize("layout", ["april"])
 def test_an_older_budget_keeps_its_own_calendar_aligned(
     filled: Gateway, get: Get
 ) -> None:
@@ -760,7 +898,7 @@ def test_an_older_budget_keeps_its_own_calendar_aligned(
     assert budget["calendar_aligned"] is True
 
 
-@pytest.mark.parametrize("layout", ["older"])
+@pytest.mark.parametrize("layout", ["april"])
 @pytest.mark.parametrize(("keys", "allowed"), [((), True), ((1,), False)])
 def test_in_an_older_layout_no_attached_keys_means_all_are_allowed(
     filled: Gateway, get: Get, keys: tuple[int, ...], allowed: bool
@@ -804,7 +942,7 @@ def test_a_teams_dangling_reference_keeps_the_id_and_no_object(
     assert object not in found
 
 
-@pytest.mark.parametrize("layout", ["older"])
+@pytest.mark.parametrize("layout", ["april"])
 def test_a_dangling_budget_id_stays_and_the_budget_is_left_out(
     filled: Gateway, get: Get
 ) -> None:

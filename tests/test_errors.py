@@ -57,7 +57,7 @@ def whole_body(
 @pytest.fixture
 def layout() -> str:
     """One layout: errors do not depend on it."""
-    return "newer"
+    return "july"
 
 
 @pytest.fixture

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway import T0, T1, T2, T3, Gateway
+from gateway import T0, T1, T2, T3, Gateway, add_model_configs
 
 import models
-from checking import readers
+from column_kinds import readers
 from database import Reader
-from exporting import ExportError, export_config, passed_over, write_config
+from export_notes import left_out, named_twice, passed_over
+from exporting import ExportError, export_config, write_config
 from loading import load_files
 from models import MODELS, REQUIRED
 from rows import Rows
@@ -35,7 +36,7 @@ def into(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture
 def older(tmp_path: Path) -> Gateway:
     """An empty database of an older gateway."""
-    return Gateway(tmp_path / "older.db", "older")
+    return Gateway(tmp_path / "april.db", "april")
 
 
 def rows_of(path: Path) -> Rows:
@@ -92,6 +93,11 @@ def complete(gateway: Gateway) -> None:
     gateway.budget("b-t", "team_id", "t")
     gateway.budget("b-v", "virtual_key_id", "v")
     gateway.budget("b-1", "provider_config_id", 1)
+    gateway.budget("b-loose")
+    gateway.budget("b-m", model_config_id="m")
+    older = {} if gateway.layout == "july" else {"budget_id": "b-m"}
+    scope = {"scope": "global", "scope_id": None, **older}
+    gateway.model_config("m", model_name="o3", provider="openai", **scope)
 
 
 # There and back
@@ -152,6 +158,7 @@ def test_an_empty_database_comes_back(gateway: Gateway, into: str) -> None:
 # Every field
 
 HASH = "ab" * 32
+GOVERNING = (*MODELS[:5], models.ModelConfig)
 FIELDS: list[tuple[Any, str, Any]] = [
     *((models.Customer, "name", text) for text in ("Ω & <b>", 'say "hi"\n')),
     (models.Customer, "rate_limit_id", "s"),
@@ -160,6 +167,7 @@ FIELDS: list[tuple[Any, str, Any]] = [
     (models.Team, "customer_id", "d"),
     (models.Team, "customer_id", None),
     (models.Team, "rate_limit_id", "s"),
+    (models.Team, "source_id", "scim-1"),
     (models.Team, "profile", '{"tier":"gold","n":9007199254740993}'),
     (models.Team, "config", '{"alerts":{"at":[0.5,0.9]}}'),
     (models.Team, "claims", '{"groups":["eng",null]}'),
@@ -179,7 +187,6 @@ FIELDS: list[tuple[Any, str, Any]] = [
     (models.Budget, "current_usage", 39.458683),
     (models.Budget, "current_usage", None),
     (models.Budget, "calendar_aligned", 1),
-    (models.Budget, "model_config_id", "m"),
     *(
         (models.RateLimit, f"{half}_{name}", value)
         for half in ("token", "request")
@@ -193,6 +200,14 @@ FIELDS: list[tuple[Any, str, Any]] = [
     (models.ProviderConfig, "allowed_models", '["gpt-4o","o3"]'),
     (models.ProviderConfig, "blacklisted_models", '["o3"]'),
     (models.ProviderConfig, "rate_limit_id", "s"),
+    (models.Provider, "budget_id", "b-loose"),
+    (models.Provider, "rate_limit_id", "s"),
+    (models.ModelConfig, "model_name", "*"),
+    (models.ModelConfig, "provider", None),
+    (models.ModelConfig, "scope", None),
+    (models.ModelConfig, "scope_id", "v"),
+    (models.ModelConfig, "rate_limit_id", "s"),
+    (models.ModelConfig, "calendar_aligned", 1),
     (models.McpConfig, "tools_to_execute", '["search"]'),
     (models.ProviderKey, "name", "main"),
     (models.ProviderKey, "key_id", "11111111-0000-4000-8000-000000000001"),
@@ -214,10 +229,12 @@ FIELDS: list[tuple[Any, str, Any]] = [
     (models.McpClient, "connection_type", "sse"),
     (models.McpClient, "connection_string", "env.URL"),
     (models.McpClient, "connection_string", "https://***@h/mcp?key=***"),
-    (models.McpClient, "stdio_config_json", '{"command":"run","cwd":"/"}'),
+    (models.McpClient, "stdio_config_json", '{"command":"run","args":["-v"]}'),
     (models.McpClient, "stdio_config_json", "{}"),
     (models.McpClient, "tls_config_json", '{"insecure_skip_verify":true}'),
     (models.McpClient, "tls_config_json", "{}"),
+    (models.McpClient, "auth_type", "per_user_oauth"),
+    (models.McpClient, "allowed_extra_headers_json", '["X-User"]'),
     (models.McpClient, "oauth_config_id", "oauth"),
     (models.McpClient, "headers_json", '{"X-Env":"env.MCP"}'),
     (models.McpClient, "tools_to_execute_json", '["search"]'),
@@ -229,15 +246,19 @@ FIELDS: list[tuple[Any, str, Any]] = [
 ]
 FIELDS += [
     (model, column.name, value)
-    for model in (*MODELS[:5], models.ProviderKey, models.McpClient)
+    for model in (*GOVERNING, models.ProviderKey, models.McpClient)
     for column in models.columns(model)
     for value in (T3, None)
     if column.name in ("created_at", "updated_at")
 ]
-FIELDS += [(m, "config_hash", HASH) for m in (*MODELS[:5], models.ProviderKey)]
+FIELDS += [(m, "config_hash", HASH) for m in (*GOVERNING, models.ProviderKey)]
+
+
+KEPT_BY: dict[str, models.Layout] = {"older": "april", "newer": "july"}
 
 
 def known(model: Any, column: str, layout: Any) -> bool:
+    layout = KEPT_BY.get(layout, layout)
     return column in {each.name for each in models.columns(model, layout)}
 
 
@@ -253,7 +274,7 @@ def stored(path: Path, model: Any, column: str) -> list[Any]:
     [
         (*field, source, into)
         for field in FIELDS
-        for source in ("older", "newer")
+        for source in models.LAYOUTS
         for into in ("older", "newer")
         if known(*field[:2], source)
         and (known(*field[:2], into) or field[1] == "calendar_aligned")
@@ -273,7 +294,7 @@ def test_every_field_comes_back(
         assert stored(back, model, column) == stored(gateway.path, model, column)
 
 
-@pytest.mark.parametrize("source", ["older", "newer"])
+@pytest.mark.parametrize("source", models.LAYOUTS)
 def test_the_layout_of_the_file_changes_no_answer(tmp_path: Path, source: Any) -> None:
     gateway = Gateway(tmp_path / "config.db", source)
     complete(gateway)
@@ -324,6 +345,143 @@ def test_a_budget_named_before_an_earlier_one_comes_back(tmp_path: Path) -> None
     assert answers(back) == answers(own.path)
 
 
+# Model configs
+
+
+def with_model_configs(gateway: Gateway) -> None:
+    with_providers(gateway)
+    add_model_configs(gateway)
+    gateway.execute("DELETE FROM governance_budgets WHERE id = 'b-two'")
+    gateway.execute("DELETE FROM governance_model_configs WHERE scope = 'user'")
+    gateway.execute("DELETE FROM governance_budgets WHERE id = 'b-user'")
+
+
+@pytest.mark.parametrize("layout", ["july"])
+def test_model_configs_come_back(filled: Gateway, into: str) -> None:
+    with_model_configs(filled)
+
+    back = taken_back(filled.path, into)
+
+    assert answers(back) == answers(filled.path)
+    assert len(rows_of(back)[models.ModelConfig]) == 9
+
+
+@pytest.mark.parametrize("layout", ["july"])
+def test_a_model_config_lists_its_budgets_which_name_no_owner(
+    filled: Gateway, into: str
+) -> None:
+    # A gateway makes the budgets first, and lets none name what is not there yet.
+    with_model_configs(filled)
+
+    governance = config_of(filled, into)["governance"]
+
+    listed = {row["id"]: row["budget_ids"] for row in governance["model_configs"]}
+    assert listed["m-ops"] == ["b-ops", "b-ops-2"]
+    assert listed["m-ops-again"] == []
+    loose = {budget["id"]: budget for budget in governance["budgets"]}
+    assert "model_config_id" not in json.dumps(loose)
+    owners = {"team_id", "customer_id", "virtual_key_id", "provider_config_id"}
+    assert owners.isdisjoint({*loose["b-ops"], *loose["b-ops-2"]})
+
+
+def test_the_budget_that_a_model_config_of_april_names_is_listed(
+    older: Gateway,
+) -> None:
+    complete(older)
+
+    (row,) = config_of(older, "newer")["governance"]["model_configs"]
+
+    assert row["budget_ids"] == ["b-m"]
+    assert "budget_id" not in row
+
+
+def test_older_gateways_know_no_scopes(gateway: Gateway) -> None:
+    complete(gateway)
+    gateway.virtual_key("w")
+    gateway.model_config("n", "w")
+    for budget in ("b-n", "b-o"):
+        gateway.budget(budget, model_config_id="n")
+
+    assert passed_over(config_of(gateway, "older")) == [
+        'model config "n": older gateways take it for all virtual keys',
+        'model config "n": older gateways know the first of its budgets only',
+    ]
+
+
+@pytest.mark.parametrize("key", [None, 0, 1])
+@pytest.mark.parametrize("config", [None, 0, 1])
+@pytest.mark.parametrize("budgets", [0, 1])
+def test_alignment_beside_a_model_config_comes_back(
+    gateway: Gateway, into: str, key: int | None, config: int | None, budgets: int
+) -> None:
+    gateway.team("t")
+    gateway.virtual_key("v", team_id="t", calendar_aligned=key)
+    gateway.model_config("m", "v", calendar_aligned=config)
+    if budgets:
+        gateway.budget("b", model_config_id="m")
+
+    back = taken_back(gateway.path, into)
+
+    assert answers(back) == answers(gateway.path)
+
+
+# Names that are there twice
+
+
+def test_names_that_newer_gateways_take_only_once_are_named(gateway: Gateway) -> None:
+    gateway.customer("c", name="Red")
+    gateway.customer("d", name="Red")
+    gateway.team("t", "c", name="Red", source_id="scim")
+    gateway.team("u", "d", name="Blue", source_id="scim")
+    gateway.team("v", "d", name="Blue")
+
+    end = "; gateways since July refuse the file"
+    assert named_twice(config_of(gateway, "newer")) == [
+        f'customer "d": its name is that of "c" too{end}',
+        f'team "v": its name is that of "u" too{end}',
+        f'team "u": its source_id is that of "t" too{end}',
+    ]
+
+
+# What leads nowhere
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "wanted"),
+    [
+        ("governance_teams", "customer_id", 'customer "gone"'),
+        ("governance_customers", "rate_limit_id", 'rate limit "gone"'),
+        ("governance_virtual_keys", "team_id", 'team "gone"'),
+        ("governance_model_configs", "rate_limit_id", 'rate limit "gone"'),
+    ],
+)
+def test_a_reference_that_leads_nowhere_stays_out(
+    gateway: Gateway, into: str, table: str, column: str, wanted: str
+) -> None:
+    complete(gateway)
+    gateway.execute(f"UPDATE {table} SET {column} = 'gone'")
+
+    lines = left_out(rows_of(gateway.path))
+
+    assert "gone" not in json.dumps(config_of(gateway, into))
+    assert all(line.endswith(f"{column} names no {wanted}; left out") for line in lines)
+    assert lines
+
+
+def test_a_budget_whose_model_config_is_gone_goes_out_without_it(
+    gateway: Gateway, into: str
+) -> None:
+    gateway.budget("b", model_config_id="gone")
+
+    (budget,) = config_of(gateway, into)["governance"]["budgets"]
+
+    assert budget["id"] == "b"
+    assert "model_config_id" not in budget
+    assert left_out(rows_of(gateway.path)) == [
+        'governance_budgets "b": model_config_id names no model config "gone"; left out'
+    ]
+
+
 # Alignment
 
 
@@ -346,9 +504,9 @@ def aligned_in_the_newer_way(gateway: Gateway) -> None:
 @pytest.mark.parametrize(
     ("source", "change"),
     [
-        ("older", aligned_in_the_older_way),
-        ("older", aligned_at_a_provider_config),
-        ("newer", aligned_in_the_newer_way),
+        ("april", aligned_in_the_older_way),
+        ("april", aligned_at_a_provider_config),
+        ("july", aligned_in_the_newer_way),
     ],
 )
 def test_alignment_comes_back(
@@ -371,7 +529,8 @@ def test_in_the_newer_layout_owners_are_aligned(older: Gateway) -> None:
     governance = config_of(older, "newer")["governance"]
 
     assert governance["teams"][0]["calendar_aligned"] is True
-    assert "calendar_aligned" not in json.dumps(governance["budgets"])
+    owned = [budget for budget in governance["budgets"] if budget["id"] != "b-loose"]
+    assert "calendar_aligned" not in json.dumps(owned)
 
 
 # What a layout cannot hold
@@ -494,8 +653,8 @@ def test_the_older_layout_is_that_of_older_gateways(older: Gateway) -> None:
     assert governance["teams"][0]["budget_id"] == "b-t"
     assert virtual_key["budget_id"] == "b-v"
     assert (config["budget_id"], config["allowed_keys"]) == ("b-1", ["key-1"])
-    assert {b["id"]: b["calendar_aligned"] for b in governance["budgets"]} == (
-        dict.fromkeys(("b-c", "b-t", "b-v", "b-1"), False)
+    assert {b["id"]: b.get("calendar_aligned") for b in governance["budgets"]} == (
+        dict.fromkeys(("b-c", "b-t", "b-v", "b-1", "b-m"), False) | {"b-loose": None}
     )
     newer = {"key_ids", "allow_all_keys", "blacklisted_models", "budgets", "team_id"}
     assert newer.isdisjoint({*config, *governance["budgets"][1]})
@@ -509,14 +668,14 @@ def test_the_newer_layout_is_that_of_newer_gateways(older: Gateway) -> None:
     (virtual_key,) = governance["virtual_keys"]
     (config,) = virtual_key["provider_configs"]
     by_id = {budget["id"]: budget for budget in governance["budgets"]}
-    assert sorted(by_id) == ["b-c", "b-t", "b-v"]
+    assert sorted(by_id) == ["b-c", "b-loose", "b-m", "b-t", "b-v"]
     assert by_id["b-c"]["customer_id"] == "c"
     assert by_id["b-t"]["team_id"] == "t"
     assert by_id["b-v"]["virtual_key_id"] == "v"
     assert [budget["id"] for budget in config["budgets"]] == ["b-1"]
     assert (config["key_ids"], config["allow_all_keys"]) == (["uuid-1"], False)
     assert virtual_key["calendar_aligned"] is False
-    assert "budget_id" not in json.dumps(governance)
+    assert '"budget_id"' not in json.dumps(governance)
 
 
 def test_in_the_newer_layout_a_star_allows_all_keys(older: Gateway) -> None:
@@ -657,6 +816,20 @@ def test_virtual_keys_values_are_only_told_when_asked_for(
     assert "HIDDEN" not in without
     assert '"value": "sk-bf-HIDDEN"' in asked
     assert "value_hash" not in without + asked
+
+
+def test_values_that_are_not_known_here_are_named_when_asked_for(
+    older: Gateway,
+) -> None:
+    older.virtual_key("v", value="Q0lQSEVS", encryption_status="encrypted")
+    older.virtual_key("w")
+
+    rows = rows_of(older.path)
+
+    assert left_out(rows) == []
+    assert left_out(rows, with_secrets=True) == [
+        'virtual key "v": its value is not known here; loading it makes a new one'
+    ]
 
 
 def test_what_is_encrypted_is_told_to_nobody(older: Gateway, into: str) -> None:

@@ -15,14 +15,14 @@ from gateway import Gateway
 
 from api_keys import create_api_key
 from database import Reader
-from file_schemas import duration_problem
+from file_fields import duration_problem
 from generating import GenerateError, generate
 from models import MODELS, REQUIRED
 from own_database import NotOurs, read_tables, writing
 from values import instant
 
 # Of a small database of seed 1; another machine or Python must come to the same.
-PINNED = "a947102b50a5ee70e62d648cae321a77d73cc8988da1b2dbeecbd958479929a4"
+PINNED = "519256955b480866ca232d0f4d1d241662af2b147c115dd949c954ec632158a1"
 SMALL = {"customers": 6, "teams": 3, "keys": 4}
 
 Tables = dict[str, list[dict[str, Any]]]
@@ -95,6 +95,7 @@ def test_there_is_as_much_as_was_asked_for(tmp_path: Path) -> None:
         "virtual_keys": 7 * 4 * 6,
         "budgets": len(tables["Budget"]),
         "rate_limits": len(tables["RateLimit"]),
+        "model_configs": len(tables["ModelConfig"]),
         "provider_keys": 15,
         "mcp_clients": 5,
     }
@@ -171,10 +172,11 @@ OWNERS = {
     "team_id": "Team",
     "virtual_key_id": "VirtualKey",
     "provider_config_id": "ProviderConfig",
+    "model_config_id": "ModelConfig",
 }
 
 
-@pytest.mark.parametrize("column", OWNERS)
+@pytest.mark.parametrize("column", [c for c in OWNERS if c != "model_config_id"])
 def test_every_kind_of_owner_has_no_budget_or_one(column: str, tables: Tables) -> None:
     budgets = Counter(budget[column] for budget in tables["Budget"] if budget[column])
 
@@ -207,6 +209,21 @@ def test_a_budget_has_one_owner_and_is_aligned_as_that_one_is(tables: Tables) ->
         (owner,) = (owners[c, budget[c]] for c in OWNERS if budget[c] is not None)
         assert budget["calendar_aligned"] == owner["calendar_aligned"]
     assert {budget["calendar_aligned"] for budget in tables["Budget"]} == {0, 1}
+
+
+def test_some_virtual_keys_may_spend_less_on_one_model(tables: Tables) -> None:
+    keys = {key["id"] for key in tables["VirtualKey"]}
+    provider_of = {
+        (config["virtual_key_id"], config["provider"])
+        for config in tables["ProviderConfig"]
+    }
+
+    scopes = [(row["scope_id"], row["provider"]) for row in tables["ModelConfig"]]
+
+    assert 0 < len(scopes) < len(keys) / 5
+    assert set(scopes) <= provider_of
+    assert {row["scope"] for row in tables["ModelConfig"]} == {"virtual_key"}
+    assert "*" not in {row["model_name"] for row in tables["ModelConfig"]}
 
 
 def test_rate_limits_have_both_halves_or_one(tables: Tables) -> None:
@@ -290,7 +307,8 @@ def test_a_providers_and_an_mcp_clients_secrets_name_a_variable(
 EMPTY = {
     *((name, "budget_id") for name in OWNERS.values()),
     ("Budget", "config_hash"),
-    ("Budget", "model_config_id"),
+    ("Provider", "budget_id"),
+    ("Provider", "rate_limit_id"),
     ("RateLimit", "config_hash"),
     ("McpClient", "oauth_config_id"),
     ("McpClient", "per_user_header_keys_json"),
@@ -316,6 +334,7 @@ def test_every_other_column_is_filled_somewhere(tables: Tables) -> None:
     ("name", "column"),
     [
         ("Customer", "name"),
+        ("Team", "name"),
         ("VirtualKey", "name"),
         ("VirtualKey", "value"),
         ("VirtualKey", "value_hash"),

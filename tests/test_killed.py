@@ -320,7 +320,7 @@ def test_a_service_shows_a_copy_of_a_gateways_database_after_its_load(
     get: Get, own: Path, tmp_path: Path
 ) -> None:
     before = marks(get("teams"))
-    fill(Gateway(tmp_path / "gateway.db", "older"))
+    fill(Gateway(tmp_path / "gateway.db", "april"))
 
     load_files([tmp_path / "gateway.db"], own, replace=True)
 

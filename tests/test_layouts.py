@@ -1,4 +1,4 @@
-"""Older, newer and mixed table layouts: the same data gives the same answer."""
+"""The table layouts of April, May, July and between: one data, one answer."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -50,7 +50,7 @@ def add_more(gateway: Gateway) -> None:
 def answers_of(
     tmp_path: Path, make_app: Callable[..., Flask], api_key: str
 ) -> Callable[..., list[bytes]]:
-    """answers_of("older", add): both bodies for the data that `add` puts in."""
+    """answers_of("april", add): both bodies for the data that `add` puts in."""
 
     def answers(layout: Any, *add: Callable[[Gateway], None]) -> list[bytes]:
         gateway = Gateway(tmp_path / f"{layout}.db", layout)
@@ -61,7 +61,7 @@ def answers_of(
     return answers
 
 
-@pytest.mark.parametrize("layout", ["older"])
+@pytest.mark.parametrize("layout", ["april"])
 def test_the_test_layouts_differ_as_the_gateways_do(filled: Gateway) -> None:
     with filled.writer() as connection:
         rows = connection.execute("PRAGMA table_info(governance_budgets)").fetchall()
@@ -71,27 +71,115 @@ def test_the_test_layouts_differ_as_the_gateways_do(filled: Gateway) -> None:
     assert names.isdisjoint({"team_id", "customer_id", "virtual_key_id"})
 
 
+Add = Callable[[Gateway], None]
+
+
+@pytest.mark.parametrize("layout", ["may", "july"])
 @pytest.mark.parametrize("data", [(), (fill,), (fill, add_more)])
-def test_older_and_newer_layout_answer_byte_for_byte_the_same(
-    answers_of: Callable[..., list[bytes]], data: tuple[Callable[[Gateway], None], ...]
+def test_all_layouts_answer_byte_for_byte_the_same(
+    answers_of: Callable[..., list[bytes]], layout: str, data: tuple[Add, ...]
 ) -> None:
-    older = answers_of("older", *data)
+    april = answers_of("april", *data)
 
-    newer = answers_of("newer", *data)
+    later = answers_of(layout, *data)
 
-    assert older == newer
+    assert later == april
+
+
+def move_to_model_configs(gateway: Gateway) -> None:
+    """Move what keys and provider configs may spend, as a July gateway does once."""
+    configs = "governance_virtual_key_provider_configs"
+    columns = "id, model_name, scope, scope_id, provider, calendar_aligned"
+    columns += ", rate_limit_id"
+    gateway.execute(
+        f"INSERT INTO governance_model_configs ({columns}) SELECT 'of-' || id, '*',"
+        " 'virtual_key', id, NULL, calendar_aligned, rate_limit_id"
+        " FROM governance_virtual_keys"
+    )
+    gateway.execute(
+        f"INSERT INTO governance_model_configs ({columns}) SELECT 'of-' || c.id, '*',"
+        " 'virtual_key', k.id, provider, calendar_aligned, c.rate_limit_id"
+        f" FROM {configs} c JOIN governance_virtual_keys k ON k.id = virtual_key_id"
+    )
+    for owner, table in {
+        "virtual_key_id": "governance_virtual_keys",
+        "provider_config_id": configs,
+    }.items():
+        gateway.execute(
+            f"UPDATE governance_budgets SET model_config_id = 'of-' || {owner},"
+            f" {owner} = NULL WHERE {owner} IS NOT NULL"
+        )
+        gateway.execute(f"UPDATE {table} SET rate_limit_id = NULL")
+
+
+def test_what_july_gateways_moved_to_model_configs_answers_the_same(
+    answers_of: Callable[..., list[bytes]],
+) -> None:
+    april = answers_of("april", fill, add_more)
+
+    july = answers_of("july", fill, add_more, move_to_model_configs)
+
+    assert july == april
+
+
+@pytest.mark.parametrize("layout", ["april", "may"])
+def test_model_configs_without_a_scope_are_not_ours(filled: Gateway, get: Get) -> None:
+    before = bodies(get)
+
+    filled.model_config("m", "key-ops", rate_limit_id="limit-1")
+    filled.model_config("n", "key-ops", "o3", "openai")
+
+    assert bodies(get) == before
+
+
+# A May gateway fills the new columns and no longer reads the old one, but keeps it.
+STALE = [
+    ("governance_virtual_keys", "key-acme", "virtual_key_id = 'key-ops'"),
+    ("governance_virtual_keys", "key-acme", "provider_config_id = 1"),
+    ("governance_virtual_key_provider_configs", 1, "virtual_key_id = 'key-ops'"),
+]
+
+
+@pytest.mark.parametrize("layout", ["may"])
+@pytest.mark.parametrize(("table", "owner", "named"), STALE)
+def test_a_budget_id_left_behind_says_nothing_of_a_budget_of_another(
+    filled: Gateway, get: Get, table: str, owner: Any, named: str
+) -> None:
+    filled.budget("shared", created_at=T2)
+    filled.execute(f"UPDATE governance_budgets SET {named} WHERE id = 'shared'")
+    before = bodies(get)
+
+    filled.execute(f"UPDATE {table} SET budget_id = 'shared' WHERE id = ?", owner)
+
+    assert bodies(get) == before
+    assert b'"shared"' in before[0]
+
+
+@pytest.mark.parametrize("layout", ["may"])
+def test_a_teams_budget_id_counts_beside_the_columns_of_keys(
+    filled: Gateway, get: Get
+) -> None:
+    filled.budget("shared", "virtual_key_id", "key-ops", created_at=T2)
+    filled.execute(
+        "UPDATE governance_teams SET budget_id = 'shared' WHERE id = 'acme-ops'"
+    )
+
+    team = get("teams").json["teams"][0]
+
+    assert [each["id"] for each in team["budgets"]] == ["shared"]
+    assert "shared" in [each["id"] for each in team["virtual_keys"][0]["budgets"]]
 
 
 def test_the_comparison_has_aligned_and_other_budgets(
     answers_of: Callable[..., list[bytes]],
 ) -> None:
-    teams, _ = answers_of("older", fill, add_more)
+    teams, _ = answers_of("april", fill, add_more)
 
     assert b'"calendar_aligned":true' in teams
     assert b'"calendar_aligned":false' in teams
 
 
-@pytest.mark.parametrize("layout", ["older"])
+@pytest.mark.parametrize("layout", ["april"])
 def test_an_older_database_with_the_newer_columns_unset_answers_the_same(
     filled: Gateway, get: Get
 ) -> None:
@@ -105,7 +193,7 @@ def test_an_older_database_with_the_newer_columns_unset_answers_the_same(
     assert after == before
 
 
-@pytest.mark.parametrize("layout", ["older"])
+@pytest.mark.parametrize("layout", ["april"])
 def test_a_mixed_layout_has_budgets_linked_either_way(
     filled: Gateway, get: Get
 ) -> None:
@@ -122,7 +210,7 @@ def test_a_mixed_layout_has_budgets_linked_either_way(
     assert team["budget"]["id"] == team["budget_id"] == "budget-ops"
 
 
-@pytest.mark.parametrize("layout", ["older"])
+@pytest.mark.parametrize("layout", ["april"])
 def test_a_budget_linked_both_ways_is_there_once(filled: Gateway, get: Get) -> None:
     filled.execute("ALTER TABLE governance_budgets ADD COLUMN team_id TEXT")
     filled.execute(
@@ -134,7 +222,7 @@ def test_a_budget_linked_both_ways_is_there_once(filled: Gateway, get: Get) -> N
     assert [each["id"] for each in team["budgets"]] == ["budget-ops"]
 
 
-@pytest.mark.parametrize("layout", ["older"])
+@pytest.mark.parametrize("layout", ["april"])
 def test_an_owners_calendar_aligned_goes_before_its_budgets(
     filled: Gateway, get: Get
 ) -> None:
@@ -152,6 +240,7 @@ def test_an_owners_calendar_aligned_goes_before_its_budgets(
 
 EMPTY = {
     "governance_virtual_key_provider_configs": b'"provider_configs":[]',
+    "governance_model_configs": b'"budgets":[',
     "governance_virtual_key_provider_config_keys": b'"keys":[]',
     "governance_virtual_key_mcp_configs": b'"mcp_configs":[]',
     "config_keys": b'"keys":[]',
@@ -209,7 +298,7 @@ def test_the_order_of_columns_does_not_matter(filled: Gateway, get: Get) -> None
         "CREATE TABLE turned AS SELECT updated_at, created_at, name, id, profile,"
         " customer_id, rate_limit_id FROM governance_teams"
     )
-    if filled.layout == "older":
+    if filled.layout != "july":
         filled.execute("ALTER TABLE turned ADD COLUMN budget_id TEXT")
         filled.execute(
             "UPDATE turned SET budget_id = 'budget-ops' WHERE id = 'acme-ops'"
@@ -250,6 +339,8 @@ def test_a_table_with_only_ids_gives_bare_teams(gateway: Gateway, get: Get) -> N
             "name": "",
             "budgets": [],
             "virtual_keys": [],
+            "calendar_aligned": False,
+            "virtual_key_count": 0,
             "profile": {},
             "config": {},
             "claims": {},

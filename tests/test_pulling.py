@@ -16,13 +16,17 @@ from fake_gateway import (
     GOVERNANCE,
     KEYS,
     PAGE,
+    TIMES,
     FakeGateway,
     Reply,
     make_certificate,
 )
+from test_exporting import answers, rows_of
 
 import pulling
-from loading import LoadError
+from checking import check_rows
+from loading import LoadError, load_documents
+from models import McpClient, Provider, Team
 from own_database import NotOurs
 from pulling import Credentials, PullError, follow, pull
 
@@ -33,6 +37,8 @@ CUSTOMERS = f"{GOVERNANCE}/customers"
 BUDGETS = f"{GOVERNANCE}/budgets"
 OPTIONAL = [
     (BUDGETS, "budgets"),
+    (f"{GOVERNANCE}/model-configs", "model configs"),
+    (f"{GOVERNANCE}/providers", "limits of providers"),
     (f"{GOVERNANCE}/rate-limits", "rate limits"),
     ("/api/providers", "providers"),
     ("/api/mcp/clients", "MCP clients"),
@@ -93,6 +99,8 @@ def test_every_list_of_either_generation_arrives_in_one_form(
         f"GET {VIRTUAL_KEYS}": {"virtual_keys": lists["virtual_keys"]},
         f"GET {TEAMS}": {"teams": lists["teams"]},
         f"GET {CUSTOMERS}": {"customers": lists["customers"]},
+        f"GET {GOVERNANCE}/model-configs": {"model_configs": lists["model_configs"]},
+        f"GET {GOVERNANCE}/providers": {"governed_providers": []},
         f"GET {BUDGETS}": {"budgets": lists["budgets"]},
         f"GET {GOVERNANCE}/rate-limits": {"rate_limits": lists["rate_limits"]},
         "GET /api/providers": {"providers": [{"name": "openai", "keys": KEYS}]},
@@ -117,7 +125,7 @@ def test_a_list_of_one_page_is_not_asked_for_again_where_its_total_is_announced(
     with FakeGateway(heed_offset=heed_offset) as gateway:
         told.pull(gateway.url)
 
-    assert len(gateway.requests) == 8
+    assert len(gateway.requests) == 10
 
 
 @pytest.mark.parametrize("announce", [True, False])
@@ -157,6 +165,8 @@ def test_the_progress_tells_each_list_and_each_page(told: Told) -> None:
         "virtual keys: 230 of 230",
         "teams: 1 of 1",
         "customers: 1 of 1",
+        "model configs: 1 of 1",
+        "limits of providers: 0",
         "budgets: 1 of 1",
         "rate limits: 1 of 1",
         "providers: 1 of 1",
@@ -254,7 +264,7 @@ def test_a_list_that_not_every_gateway_has_is_passed_over(
     answer = "HTML" if absent.status == 200 else absent.status
     assert f"{words}: passed over, GET {path} answered {answer}" in told.lines
     assert f"GET {path}" not in documents
-    assert len(documents) == 6
+    assert len(documents) == 8
 
 
 def test_a_provider_is_without_keys_where_the_gateway_does_not_tell_them(
@@ -435,7 +445,7 @@ def test_what_may_pass_is_asked_for_again(
 
     documents = told.pull(gateway.url)
 
-    assert len(documents) == 7
+    assert len(documents) == 9
     assert len(gateway.asked(path)) == 4
 
 
@@ -752,3 +762,87 @@ def test_a_stop_ends_the_wait_before_another_try_and_the_round(
 
     assert lines[-1].startswith(f"GET {TEAMS}: it answered 503; trying again in ")
     assert len(gateway.asked(TEAMS)) == 2
+
+
+# A gateway of July
+
+
+BASIC = "Basic YWRtaW46c2VjcmV0"
+LOGINS = [
+    (None, {}),
+    (BASIC, {"GATEWAY_USER": "admin", "GATEWAY_PASSWORD": "secret"}),
+    (f"Bearer {TOKEN}", {"GATEWAY_TOKEN": TOKEN}),
+]
+
+
+@pytest.mark.parametrize(("authorization", "environ"), LOGINS)
+def test_all_that_a_gateway_of_july_answers_loads(
+    told: Told, tmp_path: Path, authorization: str | None, environ: dict[str, str]
+) -> None:
+    own = tmp_path / "own.db"
+    with FakeGateway("july", authorization=authorization) as gateway:
+        credentials = Credentials.from_environment(environ)
+        documents = told.pull(gateway.url, credentials)
+
+    load_documents(list(documents.items()), own, replace=True)
+
+    (team,) = answers(own)["teams"]
+    (key,) = team["virtual_keys"]
+    (config,) = key["provider_configs"]
+    assert rows_of(own)[Team][0].source_id == "scim-1"
+    assert key["calendar_aligned"] is True
+    assert [budget["id"] for budget in key["budgets"]] == ["b-all"]
+    (model,) = config["model_budgets"]
+    assert (model["model_name"], model["budgets"][0]["id"]) == ("o3", "b-model")
+    assert config["keys"][0]["value"] == {
+        **{"value": "", "env_var": "env.OPENAI", "from_env": True}
+    }
+    (mcp_config,) = key["mcp_configs"]
+    client = mcp_config["mcp_client"]
+    assert client["connection_string"] == "http://***@h/mcp?key=***"
+    assert client["headers"]["B"]["env_var"] == "env.MCP"
+    (row,) = rows_of(own)[McpClient]
+    assert (row.auth_type, row.allowed_extra_headers_json) == ("headers", '["X-Trace"]')
+    assert b"SECRET" not in own.read_bytes()
+
+
+def test_what_a_gateway_of_july_does_not_say_is_not_odd(
+    told: Told, tmp_path: Path
+) -> None:
+    with FakeGateway("july") as gateway:
+        documents = told.pull(gateway.url)
+
+    load_documents(list(documents.items()), tmp_path / "own.db", replace=True)
+
+    found = check_rows(rows_of(tmp_path / "own.db"))
+    assert [str(finding) for finding in found] == []
+
+
+def test_a_second_pull_of_a_gateway_of_july_changes_nothing(
+    told: Told, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.db"
+    with FakeGateway("july") as gateway:
+        for _ in range(2):
+            documents = told.pull(gateway.url)
+            loaded = load_documents(list(documents.items()), own, replace=True)
+
+    assert set(loaded.counts.values()) == {0}
+
+
+def test_a_budget_that_a_provider_has_no_more_goes(told: Told, tmp_path: Path) -> None:
+    own = tmp_path / "own.db"
+    budget = {"id": "b", "max_limit": 1, "reset_duration": "1d", **TIMES}
+    governed = {"providers": [{"provider": "openai", "budget": budget}]}
+    stored = []
+    with FakeGateway("july") as gateway:
+        gateway.replies[f"{GOVERNANCE}/providers"] = [
+            Reply(200, orjson.dumps(governed))
+        ]
+        for _ in range(2):
+            documents = told.pull(gateway.url)
+            load_documents(list(documents.items()), own, replace=True)
+            (row,) = rows_of(own)[Provider]
+            stored.append(row.budget_id)
+
+    assert stored == ["b", None]

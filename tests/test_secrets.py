@@ -54,6 +54,9 @@ STORED_SECRETS = [f"stored-{column}-0123456789" for column in SECRET_COLUMNS] + 
     "mcp-bare-query",
     "mcp-header-plain",
     "mcp-header-object",
+    "mcp-header-resolved",
+    "mcp-argument",
+    "mcp-variable",
     "Y2lwaGVydGV4dA",
 ]
 VIRTUAL_KEYS = ["key-ops", "key-acme", "key-nobody"]
@@ -102,6 +105,12 @@ def with_secrets(tmp_path: Path, layout: Any) -> Gateway:
         headers_json={
             "X-Plain": "mcp-header-plain",
             "X-Object": {"value": "mcp-header-object", "env_var": "", "from_env": 0},
+            "X-Ref": {"value": "mcp-header-resolved", "ref": "env.X", "type": "env"},
+        },
+        stdio_config_json={
+            "command": "npx",
+            "args": ["--api-key", "mcp-argument", "--token=mcp-argument"],
+            "envs": ["API_KEY=mcp-variable"],
         },
     )
     gateway.mcp_client(
@@ -213,6 +222,21 @@ def test_the_log_has_no_value_that_the_answer_has(
         ("headers_json", '{"X-Key": {"env_var": "broken-secret"}}'),
         ("headers_json", '{"X-Key": {"value": {"value": "broken-secret"}}}'),
         ("headers_json", b"broken-secret\xff"),
+        ("headers_json", '{"X-Key": {"value": "broken-secret", "ref": "env.K"}}'),
+        (
+            "headers_json",
+            '{"X-Key": {"value": "broken-secret", "ref": "broken-secret"}}',
+        ),
+        ("stdio_config_json", '{"args": "--token=broken-secret"}'),
+        ("stdio_config_json", '{"args": [{"token": "broken-secret"}]}'),
+        ("stdio_config_json", '{"envs": {"TOKEN": "broken-secret"}}'),
+        ("stdio_config_json", '{"envs": ["TOKEN=broken-secret", null]}'),
+        ("stdio_config_json", '{"command": ["broken-secret"]}'),
+        (
+            "tls_config_json",
+            '{"ca_cert_pem": {"value": "broken-secret", "ref": "env.K"}}',
+        ),
+        ("connection_string", '{"value": "broken-secret", "ref": "env.URL"}'),
         ("connection_string", b"https://broken-secret@host/\xff"),
         ("connection_string", "https://broken-secret@host:port:/"),
         ("connection_string", "//broken-secret@host/"),

@@ -1,0 +1,174 @@
+"""What merged rows say of each other: whose budgets are, and what leads nowhere."""
+
+from collections import Counter
+from typing import Any
+
+from draft import Model
+from index import VIRTUAL_KEY as VIRTUAL_KEY_SCOPE
+from merging import Merge
+from models import (
+    BUDGET_OWNERS,
+    Budget,
+    Customer,
+    McpClient,
+    ModelConfig,
+    Provider,
+    ProviderConfig,
+    ProviderKey,
+    RateLimit,
+    Team,
+    VirtualKey,
+)
+
+RATE_LIMITED = (Customer, Team, VirtualKey, ProviderConfig, ModelConfig, Provider)
+OWNERS: dict[str, Model] = {**BUDGET_OWNERS, "model_config_id": ModelConfig}
+NOUNS: dict[Model, str] = {
+    Customer: "customer",
+    Team: "team",
+    VirtualKey: "virtual key",
+    ProviderConfig: "provider config",
+    ModelConfig: "model config",
+    RateLimit: "rate limit",
+    ProviderKey: "provider key",
+    McpClient: "MCP client",
+    Budget: "budget",
+}
+
+
+def link(merge: Merge) -> None:
+    """Link budgets to their owners; what is wrong goes to the draft's problems."""
+    _drop_left_out(merge)
+    _link_claimed(merge)
+    _link_named(merge)
+    _check_references(merge)
+    _check_virtual_keys(merge)
+    _check_rate_limits(merge)
+    merge.stamp()
+
+
+def _drop_left_out(merge: Merge) -> None:
+    """Drop what belongs to virtual keys that were left out, unless they are there."""
+    gone = merge.draft.left_out - merge.new[VirtualKey].keys()
+    if gone:
+        merge.drop(Budget, "virtual_key_id", gone)
+        merge.drop(ModelConfig, "scope_id", gone)
+
+
+def _link_claimed(merge: Merge) -> None:
+    """Link the budgets that stand in their owners, or that these list."""
+    for budget_id, column, owner, place in merge.draft.claims:
+        key = owner
+        if column == "provider_config_id":
+            key = merge.numbered.get((ProviderConfig, owner))
+        if budget_id not in merge.new[Budget]:
+            merge.odd(place, f'no budget "{budget_id}"')
+        elif key in merge.new[OWNERS[column]]:  # else it could not be taken itself
+            _link(merge, place, budget_id, column, key)
+
+
+def _link_named(merge: Merge) -> None:
+    """Turn the older link, an owner's budget_id, into the owner on the budget."""
+    namers = Counter(
+        item.values.get("budget_id")
+        for model in BUDGET_OWNERS.values()
+        for item in merge.draft.of(model)
+    )
+    for column, model in BUDGET_OWNERS.items():
+        for item, _ in merge.rows(model):
+            budget_id = item.values.get("budget_id")
+            if not budget_id:
+                continue
+            if budget_id not in merge.new[Budget]:
+                merge.odd(item.at("budget_id"), f'no budget "{budget_id}"')
+            elif not merge.draft.record or namers[budget_id] == 1:
+                # What a record shares stays shared, by its owners' budget_id.
+                _link(merge, item.at("budget_id"), budget_id, column, item.key)
+
+
+def _link(merge: Merge, place: str, budget_id: Any, column: str, key: Any) -> None:
+    """Make a thing the owner of a budget that has none; of a record, all it may be."""
+    budget = merge.new[Budget][budget_id]
+    owner = next((name for name in OWNERS if budget[name] is not None), None)
+    if owner is None:
+        merge.new[Budget][budget_id] = {**budget, column: key}
+    elif (owner, budget[owner]) != (column, key) and not merge.draft.record:
+        has, needs = _owner(owner, budget[owner]), _owner(column, key)
+        what = f"is of {has} already; give {needs} a budget of its own"
+        merge.wrong(place, f'budget "{budget_id}" {what}')
+
+
+def _owner(column: str, key: Any) -> str:
+    return f'{NOUNS[OWNERS[column]]} "{key}"'
+
+
+def _check_references(merge: Merge) -> None:
+    _check_reference(merge, Team, "customer_id", Customer)
+    _check_reference(merge, VirtualKey, "customer_id", Customer)
+    _check_reference(merge, VirtualKey, "team_id", Team)
+    _check_reference(merge, Provider, "budget_id", Budget)
+    for model in RATE_LIMITED:
+        _check_reference(merge, model, "rate_limit_id", RateLimit)
+    for column, owner in OWNERS.items():
+        _check_reference(merge, Budget, column, owner)
+    for item, row in merge.rows(Budget):
+        named = [(column, row[column]) for column in OWNERS if row[column] is not None]
+        if len(named) > 1:
+            whose = " and ".join(_owner(*each) for each in named)
+            what = f'budget "{row["id"]}" is of {whose}; give each a budget of its own'
+            merge.odd(item.at("id"), what)
+    for item, row in merge.rows(ModelConfig):
+        scoped = row["scope"] == VIRTUAL_KEY_SCOPE and row["scope_id"]
+        if scoped and row["scope_id"] not in merge.new[VirtualKey]:
+            # Gateways take it; it governs nothing.
+            what = f'no virtual key "{row["scope_id"]}"'
+            merge.draft.notes.append(f"{item.at('scope_id')}: {what}")
+
+
+def _check_reference(merge: Merge, model: Model, column: str, to: Model) -> None:
+    for item, row in merge.rows(model):
+        if row[column] == "":
+            row[column] = None
+        if row[column] is not None and row[column] not in merge.new[to]:
+            merge.odd(item.at(column), f'no {NOUNS[to]} "{row[column]}"')
+
+
+def _check_virtual_keys(merge: Merge) -> None:
+    for item, row in merge.rows(VirtualKey):
+        if row["team_id"] is not None and row["customer_id"] is not None:
+            text = "a virtual key belongs to a team or a customer, not both"
+            merge.odd(item.at("customer_id"), text)
+    for model, *names in (
+        (VirtualKey, "name", "value"),
+        (ProviderKey, "name", "key_id"),
+        (McpClient, "name", "client_id"),
+    ):
+        for name in names:
+            _check_unique(merge, model, name)
+
+
+def _check_unique(merge: Merge, model: Model, column: str) -> None:
+    first: dict[Any, Any] = {}
+    for key, row in merge.new[model].items():
+        other = first.setdefault(row[column], key)
+        if other == key or row[column] is None:
+            continue
+        # The later place is to blame; a value is a secret, so it is not shown.
+        blamed, named = (key, other) if (model, key) in merge.placed else (other, key)
+        item, like = merge.placed.get((model, blamed)), merge.placed.get((model, named))
+        place = item.place if item else "the database"
+        where = like.place if like else f'"{named}" in the database'
+        merge.wrong(f"{place}.{column}", f"is that of {where} too")
+
+
+def _check_rate_limits(merge: Merge) -> None:
+    for item, row in merge.rows(RateLimit):
+        for half in ("token", "request"):
+            limited = row[f"{half}_max_limit"] is not None
+            if limited and row[f"{half}_reset_duration"] is None:
+                place = item.at(f"{half}_reset_duration")
+                if not _is_wrong(merge, place):
+                    merge.odd(place, f"is missing beside {half}_max_limit")
+
+
+def _is_wrong(merge: Merge, place: str) -> bool:
+    return any(line.startswith(f"{place}: ") for line in merge.draft.problems)
