@@ -10,12 +10,16 @@ IS_MISSING = "does not exist"
 IS_DAMAGED = "is damaged"
 
 _CANNOT_BE_OPENED = "cannot be opened"
-_LEFT_IN_A_CHANGE = (
+IN_MOTION = (
+    "changes faster than it can be copied, or is being overwritten by something other"
+    " than SQLite; replace a file as a whole instead (cp to another name, then mv)"
+)
+HOT_JOURNAL = (
     "was left in the middle of a change, which {name}-journal can undo: open it once"
     " with the gateway, or with sqlite3"
 )
 _WORDS: dict[int, str] = {
-    sqlite3.SQLITE_READONLY_ROLLBACK: _LEFT_IN_A_CHANGE,
+    sqlite3.SQLITE_READONLY_ROLLBACK: HOT_JOURNAL,
     sqlite3.SQLITE_BUSY: IS_LOCKED,
     sqlite3.SQLITE_LOCKED: IS_LOCKED,
     sqlite3.SQLITE_NOTADB: "is not an SQLite database",
@@ -42,6 +46,14 @@ class DatabaseUnavailable(Exception):
         self.reason = reason
 
 
+class Unreadable(Exception):
+    """A database's files cannot be read now, for a reason as in DatabaseUnavailable."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 def kind_problem(mode: int) -> str | None:
     """Return what a file is, by its mode, if it is none that could be a database."""
     return _KINDS.get(stat.S_IFMT(mode))
@@ -54,6 +66,8 @@ def failure_reason(problem: Exception, name: str) -> str:
     """
     if isinstance(problem, OSError):
         return _os_reason(problem)
+    if isinstance(problem, Unreadable):
+        return problem.reason.format(name=os.path.basename(name))
     # peewee raises errors of its own in the context of the driver's.
     driver = problem if isinstance(problem, sqlite3.Error) else problem.__context__
     code = getattr(driver, "sqlite_errorcode", 0)

@@ -1,4 +1,4 @@
-"""`wal.LogFiles`: a database and its log read as SQLite would, and left as they are."""
+"""A database and its log are read as SQLite would read them, and left as they are."""
 
 import os
 import random
@@ -9,17 +9,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from gateway import Gateway, fill
 from users import as_nobody
 
+import images
 import wal
 from database import Reader
-from failures import DatabaseUnavailable
+from failures import DatabaseUnavailable, Unreadable
+from images import LoggedFile, open_files
+from locations import find
 from models import MODELS, REQUIRED, Team
-from wal import LogFiles, LogInMotion
 
 ROOT = Path(__file__).parent.parent
 
@@ -57,12 +60,9 @@ def dump(image: bytearray) -> list[str]:
     return lines
 
 
-def dump_by_log_files(path: Path) -> list[str]:
-    files = LogFiles(str(path))
-    try:
+def dump_by_files(path: Path) -> list[str]:
+    with closing(open_files(find(str(path)).location)) as files:
         return dump(files.image())
-    finally:
-        files.close()
 
 
 def dump_by_sqlite(path: Path, folder: Path) -> list[str]:
@@ -149,7 +149,7 @@ def test_the_image_is_what_sqlite_recovers(
 
     expected = dump_by_sqlite(path, tmp_path / "copy")
 
-    assert dump_by_log_files(path) == expected
+    assert dump_by_files(path) == expected
     writer.close()
 
 
@@ -160,9 +160,7 @@ def test_a_log_that_a_killed_process_left_is_read(path: Path, keep_index: bool) 
     if not keep_index:
         index_of(path).unlink()
 
-    assert numbers(dump_by_log_files(path)) == [
-        """INSERT INTO "numbers" VALUES(2,'b');"""
-    ]
+    assert numbers(dump_by_files(path)) == ["""INSERT INTO "numbers" VALUES(2,'b');"""]
 
 
 @pytest.mark.parametrize("keep_index", [True, False], ids=["index", "no index"])
@@ -172,7 +170,7 @@ def test_what_was_not_committed_is_not_read(path: Path, keep_index: bool) -> Non
     if not keep_index:
         index_of(path).unlink()
 
-    assert numbers(dump_by_log_files(path)) == [
+    assert numbers(dump_by_files(path)) == [
         """INSERT INTO "numbers" VALUES(500,'a');"""
     ]
 
@@ -190,7 +188,7 @@ def test_an_index_older_than_its_log_does_not_hide_commits(path: Path) -> None:
         path.with_name(name).write_bytes(data)
     index_of(path).write_bytes(index)
 
-    assert len(numbers(dump_by_log_files(path))) == 2
+    assert len(numbers(dump_by_files(path))) == 2
 
 
 def test_a_log_of_the_other_byte_order_is_read(path: Path, tmp_path: Path) -> None:
@@ -201,7 +199,7 @@ def test_a_log_of_the_other_byte_order_is_read(path: Path, tmp_path: Path) -> No
     expected = dump_by_sqlite(path, tmp_path / "copy")
 
     assert len(numbers(expected)) == 50
-    assert dump_by_log_files(path) == expected
+    assert dump_by_files(path) == expected
 
 
 def in_other_byte_order(log: bytes) -> bytes:
@@ -241,7 +239,7 @@ def test_a_log_with_a_byte_changed_ends_there(
     content[at] ^= 0xFF
     log_of(path).write_bytes(content)
 
-    assert dump_by_log_files(path) == dump_by_sqlite(path, tmp_path / "copy")
+    assert dump_by_files(path) == dump_by_sqlite(path, tmp_path / "copy")
 
 
 def test_a_log_that_was_cut_ends_at_its_last_whole_commit(
@@ -254,7 +252,7 @@ def test_a_log_that_was_cut_ends_at_its_last_whole_commit(
     content = log_of(path).read_bytes()
     log_of(path).write_bytes(content[: len(content) - 4000])
 
-    assert dump_by_log_files(path) == dump_by_sqlite(path, tmp_path / "copy")
+    assert dump_by_files(path) == dump_by_sqlite(path, tmp_path / "copy")
 
 
 @pytest.mark.parametrize("page_size", [512, 65536])
@@ -266,7 +264,7 @@ def test_pages_of_any_size_are_read(tmp_path: Path, page_size: int, path: Path) 
     writer.execute("CREATE TABLE numbers (place INTEGER PRIMARY KEY, number)")
     writer.execute(SERIES)
 
-    assert dump_by_log_files(other) == dump_by_sqlite(other, tmp_path / "copy")
+    assert dump_by_files(other) == dump_by_sqlite(other, tmp_path / "copy")
     writer.close()
 
 
@@ -277,19 +275,20 @@ def test_a_log_begun_anew_while_it_is_copied_is_copied_again(
     path: Path, writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer.execute("INSERT INTO numbers VALUES (1, 'old')")
-    read_into = wal._read_into
+    copy = LoggedFile._main_copy
 
-    def write_meanwhile(*args: object) -> None:
-        monkeypatch.setattr(wal, "_read_into", read_into)
-        read_into(*args)  # type: ignore[arg-type]
+    def write_meanwhile(files: LoggedFile) -> bytearray:
+        monkeypatch.setattr(LoggedFile, "_main_copy", copy)
+        image = copy(files)
         writer.execute("PRAGMA wal_checkpoint(RESTART)")
         writer.execute("UPDATE numbers SET number = 'new'")
         writer.execute("PRAGMA wal_checkpoint(RESTART)")
         writer.execute("CREATE TABLE other (a)")
+        return image
 
-    monkeypatch.setattr(wal, "_read_into", write_meanwhile)
+    monkeypatch.setattr(LoggedFile, "_main_copy", write_meanwhile)
 
-    lines = dump_by_log_files(path)
+    lines = dump_by_files(path)
 
     assert numbers(lines) == ["""INSERT INTO "numbers" VALUES(1,'new');"""]
     assert "CREATE TABLE other (a);" in lines
@@ -303,11 +302,11 @@ def test_newer_pages_copied_back_meanwhile_are_noticed(
     writer.execute("INSERT INTO numbers VALUES (1, 'old')")
     writer.execute("PRAGMA wal_checkpoint(RESTART)")
     writer.execute("INSERT INTO numbers VALUES (2, 'still old')")
-    committed = LogFiles._commits
+    committed = wal.Commits.of
 
-    def write_meanwhile(files: LogFiles, *args: object) -> object:
-        commits = committed(files, *args)  # type: ignore[arg-type]
-        monkeypatch.setattr(LogFiles, "_commits", committed)
+    def write_meanwhile(*args: object) -> object:
+        commits = committed(*args)  # type: ignore[arg-type]
+        monkeypatch.setattr(wal.Commits, "of", committed)
         writer.execute("BEGIN")
         writer.execute("UPDATE other SET number = 'new'")
         writer.execute("UPDATE numbers SET number = 'new'")
@@ -315,9 +314,9 @@ def test_newer_pages_copied_back_meanwhile_are_noticed(
         writer.execute("PRAGMA wal_checkpoint(PASSIVE)")
         return commits
 
-    monkeypatch.setattr(LogFiles, "_commits", write_meanwhile)
+    monkeypatch.setattr(wal.Commits, "of", write_meanwhile)
 
-    lines = "".join(numbers(dump_by_log_files(path)))
+    lines = "".join(numbers(dump_by_files(path)))
 
     assert "old" not in lines
     assert lines.count("'new'") == 3
@@ -327,17 +326,15 @@ def test_a_log_that_never_rests_is_given_up(
     path: Path, writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer.execute("INSERT INTO numbers VALUES (1, 'a')")
-    monkeypatch.setattr(wal, "TRY_SECONDS", 0.01)
+    monkeypatch.setattr(images, "TRY_SECONDS", 0.01)
 
     def always_moved(*_: object) -> None:
-        raise wal._MovedMeanwhile
+        raise wal.MovedMeanwhile
 
-    monkeypatch.setattr(LogFiles, "_require_generation", always_moved)
-    files = LogFiles(str(path))
+    monkeypatch.setattr(LoggedFile, "_require_generation", always_moved)
 
-    with pytest.raises(LogInMotion):
-        files.image()
-    files.close()
+    with pytest.raises(Unreadable, match="changes faster than it can be copied"):
+        dump_by_files(path)
 
 
 def test_without_an_index_files_just_written_are_looked_at_again(
@@ -355,7 +352,7 @@ def test_without_an_index_files_just_written_are_looked_at_again(
 
     monkeypatch.setattr(time, "sleep", count)
 
-    assert len(numbers(dump_by_log_files(path))) == 1
+    assert len(numbers(dump_by_files(path))) == 1
     assert pauses
 
 
@@ -402,6 +399,80 @@ def test_a_commit_of_a_process_that_keeps_its_index_is_noticed(tmp_path: Path) -
     assert {row.name for row in reader.read()[Team]} == {"name 4"}
     reader.close()
     writer.close()
+
+
+def test_an_index_that_nobody_keeps_any_more_hides_no_commit(tmp_path: Path) -> None:
+    # A gateway is killed after a checkpoint; the next one keeps its index in memory.
+    path = gateway_at(tmp_path / "of-a-gateway" / "config.db")
+    kill_while_open(path, f"{RENAME};PRAGMA wal_checkpoint(TRUNCATE)")
+    assert index_of(path).exists()
+    writer = connect(path)
+    writer.execute("PRAGMA locking_mode = exclusive")
+    reader = Reader(path, MODELS, REQUIRED)
+
+    writer.execute("UPDATE governance_teams SET name = 'of the next one'")
+
+    assert {row.name for row in reader.read()[Team]} == {"of the next one"}
+    reader.close()
+    writer.close()
+
+
+def test_an_index_that_is_made_anew_is_found(tmp_path: Path) -> None:
+    # As where somebody removes what a killed gateway left behind.
+    path = gateway_at(tmp_path / "of-a-gateway" / "config.db")
+    kill_while_open(path, RENAME)
+    reader = Reader(path, MODELS, REQUIRED)
+    reader.read()
+    index_of(path).unlink()
+    writer = connect(path)
+    marks = [reader.mark()]
+
+    for number in range(5):
+        writer.execute(f"UPDATE governance_teams SET name = 'name {number}'")
+        marks.append(reader.mark())
+        names = {row.name for row in reader.read()[Team]}
+        assert names == {f"name {number}"}
+
+    assert len(set(marks)) == 6
+    reader.close()
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    ("age", "nanoseconds", "young"),
+    [
+        (0.001, 1, True),
+        (0.1, 1, False),
+        (0.1, 0, True),  # times are whole seconds there
+        (3, 0, False),
+    ],
+)
+def test_a_file_is_young_for_as_long_as_its_clock_may_stand_still(
+    tmp_path: Path, age: float, nanoseconds: int, young: bool
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    when = time.time_ns() - int(age * 10**9)
+    if nanoseconds == 0:
+        when -= when % 10**9
+        young = young and time.time_ns() - when < 2 * 10**9
+    os.utime(file, ns=(when, when))
+
+    assert images.is_young(file.stat()) == young
+
+
+def test_a_file_that_was_young_is_read_once_more(tmp_path: Path) -> None:
+    """It may have been written again within the same tick."""
+    path = gateway_at(tmp_path / "of-a-gateway" / "config.db")
+    os.utime(path)
+    reader = Reader(path, MODELS, REQUIRED)
+    young = reader.mark()
+
+    time.sleep(0.03)
+
+    assert reader.mark() != young
+    assert reader.mark() == reader.mark()
+    reader.close()
 
 
 def times_of(path: Path) -> tuple[int, int]:
