@@ -15,9 +15,14 @@ import peewee
 from peewee import SqliteDatabase
 
 from database import Mark, Reader
-from database_files import uri_of
 from errors import WouldWait
-from failures import IS_MISSING, DatabaseUnavailable, write_failure_reason
+from failures import (
+    IS_LOCKED,
+    IS_MISSING,
+    DatabaseUnavailable,
+    write_failure_reason,
+)
+from locations import uri_of
 from models import Row, text, timestamp
 from values import instant
 
@@ -192,6 +197,7 @@ def list_api_keys(path: Path) -> list[Row]:
 def _writing(path: Path) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _require_ours(path)
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
         database = SqliteDatabase(uri_of(path, "mode=rwc"), uri=True, timeout=5)
         with database.bind_ctx([ApiKey]), database.connection_context():
@@ -201,6 +207,17 @@ def _writing(path: Path) -> Iterator[None]:
     except (OSError, peewee.DatabaseError) as problem:
         reason = write_failure_reason(problem, str(path))
         raise ApiKeyError(f"{path} {reason}") from problem
+
+
+def _require_ours(path: Path) -> None:
+    """Raise ApiKeyError for a file that others made: it is never written."""
+    try:
+        ApiKeyReader(path).verify()
+    except DatabaseUnavailable as failure:
+        empty = path.is_file() and not path.stat().st_size  # nobody's yet
+        if failure.reason != IS_LOCKED and not empty:
+            advice = "name another file in GOVERNANCE_ACCESS_DATABASE"
+            raise ApiKeyError(f"{failure}; {advice}") from None
 
 
 def _unrevoked(name: str) -> peewee.Expression:

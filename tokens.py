@@ -14,7 +14,7 @@ from time import time
 from typing import Any
 
 from errors import WouldWait
-from files import replace_file
+from files import read_small_file, replace_file
 from settings import SettingError, Settings, strong_secret
 
 log = logging.getLogger("governance")
@@ -122,7 +122,7 @@ def _unexpired(claims: Claims) -> Claims:
 def read_secret(path: Path) -> bytes:
     """The secret in a file, empty where there is none; SettingError for a weak one."""
     try:
-        secret = path.read_bytes().strip()
+        secret = read_small_file(path).strip()
     except FileNotFoundError:
         return b""
     except OSError as problem:
@@ -175,7 +175,7 @@ def _load_public_key(path: Path | None) -> tuple[str, Any] | None:
 
     name = f"GOVERNANCE_JWT_PUBLIC_KEY_FILE {path}"
     try:
-        key = load_pem_public_key(path.read_bytes())
+        key = load_pem_public_key(read_small_file(path))
     except OSError as problem:
         raise SettingError(f"{name} cannot be read: {problem.strerror}") from None
     except Exception:
