@@ -17,12 +17,11 @@ from auth import Authenticator
 from commands import register_commands
 from database import Reader
 from error_responses import register_error_handlers
-from errors import ApiError
 from keeper import Keeper, readiness
 from lists import CUSTOMERS, TEAMS, List, Lists, asked_of
 from models import MODELS, REQUIRED
 from settings import load_settings, unknown_settings
-from short_cut import ShortCut, host_problem
+from short_cut import ALIVE, HEALTH_PATH, ShortCut, request_problem
 
 log = logging.getLogger("governance")
 
@@ -71,10 +70,10 @@ def list_customers() -> Response:
     return answer(CUSTOMERS)
 
 
-@health.get("/healthz")
+@health.get(HEALTH_PATH)
 def tell_alive() -> Response:
     """That the process answers; nothing else is looked at."""
-    return _json({"status": "ok"})
+    return Response(ALIVE, mimetype="application/json")
 
 
 @health.get("/readyz")
@@ -111,8 +110,8 @@ def begin_request() -> None:
     """Note when the request came, and refuse what no client should send."""
     g.began = monotonic()
     g.request_id = sane_request_id(request.environ)
-    if problem := host_problem(request.environ):
-        raise ApiError(400, "bad_request", problem)
+    if problem := request_problem(request.environ):
+        raise problem
     method = request.environ["REQUEST_METHOD"]
     if method != method.upper() and request.url_rule is not None:
         # Werkzeug would take "get" for GET; methods are case-sensitive (RFC 9110, 9.1).

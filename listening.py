@@ -33,7 +33,7 @@ def listen(host: str, port: int) -> socket.socket:
         raise CannotListen("--host is empty; 0.0.0.0 listens on all addresses")
     try:
         listener = _bound(host.removeprefix("[").removesuffix("]"), port)
-    except socket.gaierror:
+    except (socket.gaierror, UnicodeError):
         raise CannotListen(
             f"cannot listen on {host!r}: it is neither an address of this machine nor"
             " the name of one; choose another with --host"

@@ -17,6 +17,9 @@ from snapshot import Answer, Scope, Snapshot
 from streams import StreamLimit
 
 REMEMBERED_LENGTH = 1000  # characters of a query; longer ones are loaded each time
+LONGEST_QUERY = 16_384  # characters; taking longer ones apart would hold others up
+MOST_PARAMETERS = 256
+LONGEST_ENCODINGS = 200  # characters of an Accept-Encoding header
 GZIP_MINIMUM = 1400  # bytes: what fits one packet gains nothing
 # Compressing goes on for a second with each 100 MB of different content, whoever still
 # waits for it.
@@ -195,7 +198,9 @@ def _load_query(
     schema: CustomersQuerySchema, query_string: str
 ) -> tuple[Query, tuple[str, str] | None]:
     arguments: dict[str, str] = {}
-    for name, value in parse_qsl(query_string, keep_blank_values=True):
+    # The first of several; what stands beyond the last place may as well be unknown.
+    parameters = query_string.split("&", MOST_PARAMETERS)[:MOST_PARAMETERS]
+    for name, value in parse_qsl("&".join(parameters), keep_blank_values=True):
         arguments.setdefault(name, value)
     try:
         return cast(Query, schema.load(arguments)), None
@@ -205,11 +210,17 @@ def _load_query(
         return Query(from_memory=bool(valid.get("from_memory"))), (str(name), words[0])
 
 
-@lru_cache(256)
 def accepts_gzip(accept_encoding: str | None) -> bool:
     """Whether an Accept-Encoding header takes gzip (RFC 9110, 12.5.3)."""
+    if not accept_encoding or len(accept_encoding) > LONGEST_ENCODINGS:
+        return False
+    return _accepts_gzip(accept_encoding)
+
+
+@lru_cache(256)
+def _accepts_gzip(accept_encoding: str) -> bool:
     weights: dict[str, float] = {}
-    for choice in (accept_encoding or "").lower().split(","):
+    for choice in accept_encoding.lower().split(","):
         coding, _, weight = choice.partition(";")
         digits = weight.strip().removeprefix("q=").strip()
         try:

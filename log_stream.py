@@ -5,6 +5,7 @@ Writing to it directly would stop a thread in the middle of a request.
 """
 
 import os
+import select
 import threading
 import time
 from collections import deque
@@ -12,6 +13,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 WAITING_LINES = 10_000  # some megabytes, until lines are dropped
+ATOMIC_BYTES = 4096  # what a pipe that can be written to takes at once (POSIX)
 BATCH_SECONDS = 0.01  # lines of so long are written at once
 
 
@@ -71,4 +73,26 @@ class LogStream:
             )
         view = memoryview(text.encode("utf-8", "backslashreplace"))
         while view:
-            view = view[os.write(self._descriptor, view) :]
+            select.select([], [self._descriptor], [])  # it may be a non-blocking one
+            with suppress(BlockingIOError):
+                view = view[os.write(self._descriptor, view[:ATOMIC_BYTES]) :]
+
+
+class CarefulStream:
+    """Writes lines to a descriptor at once, or drops them where that would wait.
+
+    For a process that must not have other threads.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            if select.select([], [self._descriptor], [], 0)[1]:
+                line = text.encode("utf-8", "backslashreplace")
+                os.write(self._descriptor, line[:ATOMIC_BYTES])
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing: it is written."""

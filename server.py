@@ -33,7 +33,7 @@ from listening import (
     raise_descriptor_limit,
     url_of,
 )
-from log_stream import LogStream
+from log_stream import CarefulStream, LogStream
 from models import MODELS, REQUIRED
 from settings import Settings
 from short_cut import ShortCut
@@ -51,7 +51,7 @@ SWITCH_SECONDS = 0.001
 # For connections on which no answer is in progress, such as half a request.
 IDLE_SECONDS = 1.0
 LOG_SECONDS = 0.2  # for the last lines of the log
-HEADER_MILLISECONDS = 30_000  # until half a request is given up, or an idle connection
+HEADER_MILLISECONDS = 10_000  # until half a request is given up, or an idle connection
 
 Ready = Callable[[dict[str, Any]], None]
 
@@ -84,6 +84,8 @@ def serve(app: Flask, host: str, port: int, workers: int, ready: Ready) -> NoRet
     # What was imported stays: the workers share it, and no collector walks through it.
     gc.freeze()
     if workers > 1:
+        if sys.stderr:
+            use_stream(CarefulStream(sys.stderr.fileno()))
         status = run_workers(workers, work, settings.shutdown_seconds + IDLE_SECONDS)
     else:
         status = work(True)

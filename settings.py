@@ -1,6 +1,7 @@
 """Every setting once: its name, its default, what it means, what it takes."""
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -31,10 +32,8 @@ def _path(name: str, value: str) -> Path:
 
 
 def _seconds(name: str, value: str) -> float:
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = 0.0
+    plain = re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,9})?", value.strip(), re.ASCII)
+    seconds = float(value) if plain else 0.0
     if not 0.05 <= seconds <= 86_400:
         raise SettingError(
             f"{name} is {value!r}; it takes a number of seconds from 0.05 to 86400"

@@ -16,9 +16,13 @@ _WAITED_FOR = {*ENDING, signal.SIGALRM, signal.SIGCHLD}
 
 POLITE_SECONDS = 1.0  # for connections that no answer is in progress on
 
+# Within this time, more signals are the same one, sent to the process and its group.
+SAME_SECONDS = 0.5
+
 
 def block_signals() -> None:
     """Keep signals for `wait_for_signal`. Called before there are other threads."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # whoever started us may ignore it
     signal.pthread_sigmask(signal.SIG_BLOCK, _WAITED_FOR)
 
 
@@ -38,11 +42,11 @@ def wait_until_done(done: Callable[[], bool], seconds: float) -> int:
     Return the exit status that is due: 0, or 128 and the number of a second signal,
     which ends the waiting at once.
     """
-    end = time.monotonic() + seconds
-    while not done() and (left := end - time.monotonic()) > 0:
+    began = time.monotonic()
+    while not done() and (left := began + seconds - time.monotonic()) > 0:
         signal.setitimer(signal.ITIMER_REAL, left)
         number = wait_for_signal()
-        if number in ENDING:
+        if number in ENDING and time.monotonic() - began > SAME_SECONDS:
             return 128 + number
     return 0
 

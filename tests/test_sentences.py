@@ -17,6 +17,7 @@ from gateway import Gateway, fill
 from service import DEADLINE, ROOT, Service, end, environment, settings_in, start
 from users import as_nobody
 
+import loading
 from api_keys import create_api_key, list_api_keys
 from app import create_app
 from listening import CannotListen, is_loopback, listen, url_of
@@ -165,6 +166,130 @@ def test_an_access_database_that_may_only_be_read_is_named(
     assert said == (
         f"1 Error: {closed_folder}/access.db may not be written by this user\n"
     )
+
+
+# What is loaded from
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "cat {demo} | flask load -",
+        "cat {demo} | flask load /dev/stdin",
+        "flask load /dev/stdin < {demo}",
+        "mkfifo pipe; cat {demo} > pipe & flask load pipe",
+        "cat config.db | flask load -",
+        "mkfifo pipe; cat config.db > pipe & flask load pipe",
+        "flask load - < config.db",
+    ],
+)
+def test_whatever_can_be_read_is_loaded(tmp_path: Path, line: str) -> None:
+    fill(Gateway(tmp_path / "config.db"))
+    own = {"GOVERNANCE_DATABASE": str(tmp_path / "own.db")}
+
+    status, output, log = shell(tmp_path, line.format(demo=DEMO), **own)
+
+    assert (status, "Error" in log) == (0, False)
+    assert output.startswith(f"loaded into {tmp_path}/own.db: rows ")
+
+
+DEEP = '{"governance":{"teams":[{"id":"t","name":"T","profile":' + '{"a":' * 255
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("flask load - <&-", "-: cannot be read: standard input is closed"),
+        ("flask load /dev/zero", "/dev/zero: line 1, column 1: is not JSON"),
+        ("flask load /dev/null", "/dev/null: line 1, column 1: is not JSON"),
+        ("yes | flask load -", "-: line 1, column 1: is not JSON"),
+        (
+            f"printf '%s' '{DEEP}1{'}' * 255}}}]}}}}' | flask load -",
+            "-: governance.teams[0].profile: is nested too deeply",
+        ),
+    ],
+    ids=["closed", "zeros", "nothing", "endless", "deep"],
+)
+def test_what_cannot_be_loaded_is_named(
+    tmp_path: Path, line: str, sentence: str
+) -> None:
+    status, _, log = shell(tmp_path, line, GOVERNANCE_DATABASE=str(tmp_path / "own.db"))
+
+    assert status == 1
+    assert sentence in log
+    assert "Traceback" not in log
+
+
+def test_an_endless_pipe_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sources.MOST_BYTES", 10_000_000)
+    os.mkfifo(tmp_path / "pipe")
+    endless = ["sh", "-c", f"(echo '['; yes '1,') > {tmp_path / 'pipe'}"]
+    with (
+        subprocess.Popen(endless, stderr=subprocess.DEVNULL),
+        pytest.raises(loading.LoadError) as failure,
+    ):
+        loading.load_files([tmp_path / "pipe"], tmp_path / "own.db")
+
+    assert "holds more than 10000000 bytes" in str(failure.value)
+
+
+# What is not ours
+
+
+@pytest.mark.parametrize("command", ["create", "revoke"])
+def test_api_keys_are_not_put_into_a_gateways_database(
+    tmp_path: Path, command: str
+) -> None:
+    fill(Gateway(tmp_path / "config.db"))
+    before = (tmp_path / "config.db").read_bytes()
+    place = {"GOVERNANCE_ACCESS_DATABASE": str(tmp_path / "config.db")}
+
+    status, _, log = shell(tmp_path, f"flask api-key {command} a", **place)
+
+    assert status == 1
+    assert log == (
+        f"Error: {tmp_path}/config.db has no table api_keys;"
+        " name another file in GOVERNANCE_ACCESS_DATABASE\n"
+    )
+    assert (tmp_path / "config.db").read_bytes() == before
+
+
+def test_a_database_is_not_replaced_by_an_export(tmp_path: Path) -> None:
+    fill(Gateway(tmp_path / "config.db"))
+    before = (tmp_path / "config.db").read_bytes()
+
+    status, _, log = shell(tmp_path, "flask export config.db")
+
+    assert status == 1
+    assert "config.db is a database: it is not replaced by an export" in log
+    assert (tmp_path / "config.db").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("setting", "command", "sentence"),
+    [
+        ("GOVERNANCE_JWT_SECRET_FILE", "token admin", "it is not a file"),
+        ("GOVERNANCE_JWT_PUBLIC_KEY_FILE", "api-key list", "it is not a file"),
+        ("GOVERNANCE_ACCESS_DATABASE", "api-key create a", "is a pipe, not a file"),
+        ("GOVERNANCE_ACCESS_DATABASE", "api-key list", "is a pipe, not a file"),
+        ("GOVERNANCE_DATABASE", "generate", "is a pipe, not a file"),
+        ("GOVERNANCE_DATABASE", "check", "is a pipe, not a file"),
+        ("GOVERNANCE_DATABASE", "serve --port 0", "is a pipe, not a file"),
+    ],
+)
+def test_a_pipe_in_a_files_place_is_named(
+    tmp_path: Path, setting: str, command: str, sentence: str
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    place = {setting: str(tmp_path / "pipe")}
+
+    status, _, log = shell(tmp_path, f"flask {command}", **place)
+
+    assert status in (1, 2)
+    assert f"{tmp_path}/pipe" in log
+    assert sentence in log
 
 
 # Where the service listens

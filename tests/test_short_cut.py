@@ -150,7 +150,10 @@ def test_who_was_known_before_is_answered_at_once(
         {"REQUEST_METHOD": "get"},
         {"HTTP_HOST": ""},
         {"HTTP_HOST": "a,b"},
-        {"PATH_INFO": "/healthz"},
+        {"PATH_INFO": "/readyz"},
+        {"PATH_INFO": "/healthz", "REQUEST_METHOD": "HEAD"},
+        {"QUERY_STRING": "a&" * 300},
+        {"QUERY_STRING": "a" * 20_000},
         {"QUERY_STRING": "limit=x"},
         {"SCRIPT_NAME": "/prefix"},
         {"HTTP_AUTHORIZATION": "Bearer wrong"},
@@ -164,6 +167,36 @@ def test_all_else_is_left_to_flask(
     assert at_once() is not None
 
     assert at_once(**environ) is None
+
+
+def test_health_is_answered_at_once(at_once: Callable[..., Any], app: Flask) -> None:
+    reply = at_once("/healthz", "none")
+
+    assert b"".join(reply.body) == app.test_client().get("/healthz").data
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "code"),
+    [
+        ("a&" * 300, 400, "bad_request"),
+        ("%" * 20_000, 414, "uri_too_long"),
+        ("a=" + "%" * 16_000, 401, "missing_credentials"),
+        ("a&" * 200, 401, "missing_credentials"),
+    ],
+    ids=lambda value: str(value)[:8],
+)
+def test_a_query_that_takes_long_to_take_apart_is_refused(
+    app: Flask, query: str, status: int, code: str
+) -> None:
+    began = monotonic()
+
+    response = app.test_client().get(TEAMS, query_string=query)
+
+    assert (response.status_code, response.get_json()["error"]["code"]) == (
+        status,
+        code,
+    )
+    assert monotonic() - began < 0.5
 
 
 def test_who_has_a_virtual_key_does_not_wait_for_the_api_keys_file(
@@ -243,7 +276,10 @@ def test_what_would_take_very_long_is_not_compressed(
         ("search=sk%2Dbf%2D1234567", "?search=sk-bf-***"),
         ("customer_id=bfst-abcdefgh", "?customer_id=bfst-***"),
         ("sk-bf-1234567=1", "?sk-bf-***=***"),
-        ("search=%0a%1b", "?search=%0A%1B"),
+        ("search=%1bx", "?search=%1Bx"),
+        ("search=a%20%20b", "?search=a%20%20b"),
+        ("search=%2573k-bf-1234567", "?search=sk-bf-***"),
+        ("search=sk%250D%250A-bf-1234567", "?search=sk-bf-***"),
         ("", ""),
     ],
 )

@@ -221,6 +221,27 @@ def test_an_answer_in_progress_is_finished(
     assert service.process.wait(DEADLINE) == 0
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_one_signal_to_the_process_and_its_group_is_one(
+    begin: Callable[..., Service], token: str, workers: str
+) -> None:
+    """As `timeout` sends it: an answer in progress has its time all the same."""
+    service = begin("--workers", workers)
+    connection = service.connect()
+    headers = {"Authorization": f"Bearer {token}"}
+    connection.request("GET", PATHS[0], headers=headers)
+    response = connection.getresponse()
+
+    service.process.terminate()
+    os.killpg(service.process.pid, signal.SIGTERM)
+    time.sleep(0.3)
+    body = response.read()
+
+    assert len(body) == int(response.getheader("Content-Length") or -1)
+    connection.close()
+    assert service.process.wait(DEADLINE) == 0
+
+
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_second_signal_ends_it_without_waiting(
@@ -230,7 +251,7 @@ def test_a_second_signal_ends_it_without_waiting(
     client = stuck(service, PATHS[0], token)
     assert client.recv(15) == b"HTTP/1.1 200 OK"
     service.process.terminate()
-    time.sleep(0.2)
+    time.sleep(0.8)
     began = time.monotonic()
 
     service.process.send_signal(number)
@@ -267,6 +288,28 @@ def test_a_worker_that_dies_is_replaced(
         assert service.request(PATHS[0], token)[0].status == 200
     output = service.end()[1]
     assert f"worker {min(before)} died (SIGKILL); starting another" in output
+
+
+def test_a_worker_is_replaced_though_nobody_reads_the_log(
+    folder: Path, token: str
+) -> None:
+    process = start(settings_in(folder), "--port", "0", "--workers", "2")
+    service = Service.of(process)
+    with closing(service.connect()) as connection:
+        for _ in range(3000):  # more than its standard error takes
+            connection.request("GET", "/healthz")
+            connection.getresponse().read()
+    before = set(members(process.pid)) - {process.pid}
+
+    os.kill(min(before), signal.SIGKILL)
+    deadline = time.monotonic() + DEADLINE
+    while len(members(process.pid)) < 3 or set(members(process.pid)) >= before:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.terminate()
+
+    assert wait_until_none(process.pid, 3)
+    end(process)
 
 
 def test_workers_that_die_as_soon_as_they_start_are_given_up(
