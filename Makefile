@@ -13,7 +13,7 @@ run: .venv/ready
 test: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy *.py
+	$(BIN)/mypy .
 	$(BIN)/pytest
 
 bench: .venv/ready

@@ -14,16 +14,16 @@ from time import monotonic
 import peewee
 from peewee import SqliteDatabase
 
-from database import Mark, Reader
 from errors import WouldWait
-from failures import (
+from models import Row, text, timestamp
+from store.failures import (
     IS_LOCKED,
     IS_MISSING,
     DatabaseUnavailable,
     write_failure_reason,
 )
-from locations import uri_of
-from models import Row, text, timestamp
+from store.locations import uri_of
+from store.sqlite import Mark, Reader
 from values import instant
 
 PREFIX = "bfst-"

@@ -15,13 +15,13 @@ from werkzeug.exceptions import MethodNotAllowed
 from access_log import log_request, sane_request_id, set_up_logging
 from auth import Authenticator
 from commands import register_commands
-from database import Reader
 from error_responses import register_error_handlers
 from keeper import Keeper, readiness
 from lists import CUSTOMERS, TEAMS, List, Lists, asked_of
 from models import MODELS, REQUIRED
 from settings import load_settings, unknown_settings
 from short_cut import ALIVE, HEALTH_PATH, ShortCut, request_problem
+from store.sqlite import Reader
 
 log = logging.getLogger("governance")
 

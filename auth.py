@@ -15,10 +15,10 @@ from functools import partial
 import values
 from api_keys import PREFIX, RANDOM_LENGTH, ApiKeyReader, is_expired
 from errors import InvalidCredentials, MissingCredentials
-from failures import DatabaseUnavailable
 from models import Row
 from settings import Settings
 from snapshot import EVERYTHING, Scope, Snapshot
+from store.failures import DatabaseUnavailable
 from tokens import Claims, InvalidToken, Verifier
 
 VIRTUAL_KEY_PREFIX = "sk-bf-"

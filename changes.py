@@ -5,7 +5,6 @@ from typing import Any
 
 import peewee
 
-from index import VIRTUAL_KEY, Index
 from models import (
     Budget,
     Customer,
@@ -21,6 +20,7 @@ from models import (
     Team,
     VirtualKey,
 )
+from store.relations import VIRTUAL_KEY, Index
 
 # Parts of so many entities, and so seldom changed, that all are made anew then.
 EVERYWHERE = (Provider, ProviderKey, McpClient)

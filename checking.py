@@ -12,7 +12,6 @@ from typing import Any
 
 import values
 from column_kinds import problem_of, rule
-from index import VIRTUAL_KEY, Index
 from linking import OWNERS
 from models import (
     MODELS,
@@ -30,8 +29,9 @@ from models import (
     Team,
     VirtualKey,
 )
-from own_database import Model
-from rows import Rows
+from store.own import Model
+from store.relations import VIRTUAL_KEY, Index
+from store.rows import Rows
 
 # A column of this name, in any table, names a row of that one.
 REFERENCES: dict[str, Model] = {

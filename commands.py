@@ -21,9 +21,9 @@ from flask.cli import AppGroup
 import api_keys
 import tokens
 from data_commands import check, export, generate, load, pull
-from failures import DatabaseUnavailable
 from lifetimes import Lifetime
 from settings import SETTINGS, Settings
+from store.failures import DatabaseUnavailable
 
 DEMO_DATA = Path(__file__).parent / "data" / "demo.json"
 DEMO_KEY = "flask-demo"  # a name that nobody else takes
@@ -109,7 +109,7 @@ def demo(host: str, port: int, workers: int) -> None:
 
 def _load_demo(database: Path) -> None:
     import loading
-    from own_database import NotOurs
+    from store.own import NotOurs
 
     try:
         loading.load_files([DEMO_DATA], database)
@@ -243,8 +243,8 @@ def virtual_key_token(virtual_key_id: str, expires: timedelta) -> None:
 
 def _virtual_key_problem(virtual_key_id: str) -> str | None:
     """Return why a virtual key's token would be of no use now."""
-    from database import Reader
     from models import REQUIRED, VirtualKey
+    from store.sqlite import Reader
 
     path = _settings().database
     reader = Reader(path, (VirtualKey,), REQUIRED)

@@ -83,7 +83,7 @@ def generate(customers: int, teams: int, keys: int, seed: int, replace: bool) ->
     """Make believable data: averages of teams a customer and keys a team."""
     from generating import GenerateError
     from generating import generate as run
-    from own_database import NotOurs
+    from store.own import NotOurs
 
     label = f"making {customers * teams * keys} virtual keys"
     with click.progressbar(
@@ -118,7 +118,7 @@ def export(file: Path, layout: Any, with_secrets: bool) -> None:
     """Write our database as a gateway's config.json; - is standard output."""
     from export_notes import left_out, named_twice, passed_over
     from exporting import ExportError, export_config, write_config
-    from failures import DatabaseUnavailable
+    from store.failures import DatabaseUnavailable
 
     try:
         rows = _rows(_database())
@@ -149,8 +149,8 @@ def check(files: tuple[Path, ...], as_json: bool) -> None:
     read.
     """
     from checking import check_rows, count
-    from failures import DatabaseUnavailable
     from loading import LoadError, check_files
+    from store.failures import DatabaseUnavailable
 
     try:
         rows, wrong = check_files(files) if files else (_rows(_database()), [])
@@ -175,7 +175,7 @@ def check(files: tuple[Path, ...], as_json: bool) -> None:
 def _load(load: Callable[[Path], Any]) -> str:
     """Load into our database; what to say of it. Ends the command where that fails."""
     from loading import LoadError
-    from own_database import NotOurs
+    from store.own import NotOurs
 
     try:
         loaded = load(_database())
@@ -202,8 +202,8 @@ def _told(loaded: Any) -> str:
 
 
 def _rows(path: Path) -> Any:
-    from database import Reader
     from models import MODELS, REQUIRED
+    from store.sqlite import Reader
 
     reader = Reader(path, MODELS, REQUIRED)
     try:

@@ -24,7 +24,6 @@ from file_schemas import (
     TeamFileSchema,
     VirtualKeyFileSchema,
 )
-from index import ALL_MODELS, VIRTUAL_KEY
 from models import (
     BUDGET_OWNERS,
     Budget,
@@ -36,6 +35,7 @@ from models import (
     Team,
     VirtualKey,
 )
+from store.relations import ALL_MODELS, VIRTUAL_KEY
 from walk import Entity, Noun, Owner, Walk, made_id
 
 OF_MODEL_CONFIG = "model_config_id"

@@ -8,8 +8,8 @@ from flask import Flask, Response, g
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from errors import ApiError
-from failures import DatabaseUnavailable
 from schemas import ErrorSchema
+from store.failures import DatabaseUnavailable
 
 log = logging.getLogger("governance")
 

@@ -2,9 +2,9 @@
 
 from checking import ENCRYPTED, dangling, quoted
 from exported_rows import Json
-from index import Index
 from models import VirtualKey
-from rows import Rows
+from store.relations import Index
+from store.rows import Rows
 
 
 def left_out(rows: Rows, *, with_secrets: bool = False) -> list[str]:

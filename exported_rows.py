@@ -8,8 +8,8 @@ from checking import UNSET
 from column_kinds import Read, readers
 from file_fields import NOT_KEPT, kept_secret
 from models import McpClient, ProviderKey, Row
-from own_database import Model
 from schemas import LEFT_OUT, McpClientSchema
+from store.own import Model
 
 Json = dict[str, Any]
 

@@ -19,10 +19,7 @@ import values
 from api_keys import is_expired
 from checking import ENCRYPTED, REFERENCES, UNSET, quoted
 from exported_rows import NUMBER, Json, mcp_client, members, provider_key
-from files import replace_file
-from index import Index, by_age
 from linking import OWNERS
-from locations import is_database
 from models import (
     MODELS,
     Budget,
@@ -36,8 +33,11 @@ from models import (
     Row,
     VirtualKey,
 )
-from own_database import Model
-from rows import Rows
+from store.files import replace_file
+from store.locations import is_database
+from store.own import Model
+from store.relations import Index, by_age
+from store.rows import Rows
 
 Layout = Literal["older", "newer"]
 

@@ -11,7 +11,7 @@ import models
 from draws import Draws
 from invention import Invention
 from new_rows import NewRows
-from own_database import Model, writing
+from store.own import Model, writing
 
 MOST = 10_000_000  # a database of 13 GB
 CHUNK = 1000  # virtual keys from one write, and one call of progress, to the next

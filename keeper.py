@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, cast
 
-from database import Mark, Reader
 from errors import WouldWait
-from failures import IS_LOCKED, DatabaseUnavailable
 from snapshot import Snapshot
+from store.failures import IS_LOCKED, DatabaseUnavailable
+from store.sqlite import Mark, Reader
 
 log = logging.getLogger("governance")
 

@@ -4,7 +4,6 @@ from collections import Counter
 from typing import Any
 
 from draft import Model
-from index import VIRTUAL_KEY as VIRTUAL_KEY_SCOPE
 from merging import Merge
 from models import (
     BUDGET_OWNERS,
@@ -19,6 +18,7 @@ from models import (
     Team,
     VirtualKey,
 )
+from store.relations import VIRTUAL_KEY as VIRTUAL_KEY_SCOPE
 
 RATE_LIMITED = (Customer, Team, VirtualKey, ProviderConfig, ModelConfig, Provider)
 OWNERS: dict[str, Model] = {**BUDGET_OWNERS, "model_config_id": ModelConfig}

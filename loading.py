@@ -10,9 +10,7 @@ import orjson
 
 from captured import Recorded, is_captured
 from config_file import add_config, is_config, listed
-from database import Reader
 from draft import Draft, Model
-from failures import DatabaseUnavailable
 from linking import link
 from merging import Merge
 from models import (
@@ -24,9 +22,11 @@ from models import (
     ProviderKey,
     row_type,
 )
-from own_database import Tables, read_tables, write_changes, writing
-from rows import Rows
 from sources import opened
+from store.failures import DatabaseUnavailable
+from store.own import Tables, read_tables, write_changes, writing
+from store.rows import Rows
+from store.sqlite import Reader
 from table_rows import add_rows
 
 _VERSION = re.compile(r"v?\d+\.\d+")  # what gateways answer to GET /api/version

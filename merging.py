@@ -26,7 +26,7 @@ from models import (
     VirtualKey,
     columns,
 )
-from own_database import Tables, key_names
+from store.own import Tables, key_names
 from values import stored_time
 
 USAGE = {

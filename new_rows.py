@@ -4,7 +4,7 @@ import sqlite3
 from typing import Any
 
 import models
-from own_database import Model
+from store.own import Model
 
 
 class NewRows:

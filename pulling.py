@@ -16,7 +16,7 @@ from urllib3.util import parse_url
 
 from endpoints import MCP_CLIENTS, ORDER, PAGE, PROVIDERS, Endpoint
 from loading import LoadError
-from own_database import NotOurs
+from store.own import NotOurs
 
 TIMEOUT = urllib3.Timeout(connect=5, read=60)
 TRIES = 4

@@ -23,7 +23,6 @@ from granian.http import HTTP1Settings
 
 from access_log import use_stream
 from api_keys import ApiKeyReader
-from database import Reader
 from dispatcher import Dispatcher
 from keeper import Keeper
 from listening import (
@@ -38,6 +37,7 @@ from models import MODELS, REQUIRED
 from settings import Settings
 from short_cut import ShortCut
 from shutdown import ENDING, block_signals, wait_for_signal, wait_until_done, wake
+from store.sqlite import Reader
 from workers import GIVEN_UP, run_workers
 
 log = logging.getLogger("governance")

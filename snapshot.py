@@ -14,10 +14,10 @@ import orjson
 import compression
 import values
 from changes import touched
-from index import Index
 from models import Row
-from rows import Rows
 from schemas import Query
+from store.relations import Index
+from store.rows import Rows
 from view import View
 
 # An answer up to this size is sent whole; of a larger one, no more is held for a client

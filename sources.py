@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import orjson
 
-from locations import MAGIC
+from store.locations import MAGIC
 
 STANDARD_INPUT = Path("-")
 PIECE_BYTES = 2**16

@@ -10,7 +10,6 @@ from draft import Draft
 from file_fields import kept_secret, reference, value_hash
 from file_members import json_text, load_member
 from file_schemas import FileSchema, StdioFileSchema, TlsFileSchema
-from index import Index
 from models import (
     MODELS,
     McpClient,
@@ -20,7 +19,8 @@ from models import (
     ProviderKey,
     VirtualKey,
 )
-from rows import Rows
+from store.relations import Index
+from store.rows import Rows
 
 # The columns of config_keys that hold no secret; all others do, or may.
 NO_SECRETS = {

@@ -14,8 +14,8 @@ from time import time
 from typing import Any
 
 from errors import WouldWait
-from files import read_small_file, replace_file
 from settings import SettingError, Settings, strong_secret
+from store.files import read_small_file, replace_file
 
 log = logging.getLogger("governance")
 

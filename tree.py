@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 import values
-from index import Index
 from models import Row
 from schemas import (
     BudgetSchema,
@@ -23,6 +22,7 @@ from schemas import (
     VirtualKeySchema,
     report_broken,
 )
+from store.relations import Index
 
 
 class Builder(Protocol):

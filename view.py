@@ -13,8 +13,8 @@ import orjson
 from changes import Touched
 from composer import Composer
 from compression import compress
-from index import Index
 from models import Row
+from store.relations import Index
 from tree import Tree
 
 # Stands in an entity's JSON where other entities go; JSON text never holds it.

@@ -9,11 +9,11 @@ from statistics import median
 from auth import Authenticator
 from benchmarks import report
 from benchmarks.sample import SECRET, Sample
-from database import Reader
 from keeper import Keeper
 from lists import TEAMS
 from models import MODELS, REQUIRED
 from settings import load_settings
+from store.sqlite import Reader
 from tokens import make_token
 
 REQUESTS = 2_000

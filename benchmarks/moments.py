@@ -17,10 +17,10 @@ from benchmarks import load, report
 from benchmarks.report import milliseconds
 from benchmarks.sample import LISTS, Sample, writing_gateway
 from benchmarks.servers import ROOT, first_answer
-from database import Reader
 from keeper import Keeper
 from models import MODELS, REQUIRED
 from server import SWITCH_SECONDS
+from store.sqlite import Reader
 
 LAUNCHES = 5
 CHANGES = 5

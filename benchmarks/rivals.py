@@ -15,10 +15,10 @@ from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 from granian.server import Server
 
-from database import Reader
-from index import Index
 from models import MODELS, REQUIRED
 from schemas import CustomersAnswerSchema, EntitySchema, TeamsAnswerSchema
+from store.relations import Index
+from store.sqlite import Reader
 from tree import Tree
 
 BLOCKING_THREADS = 128

@@ -21,7 +21,7 @@ from test_copying import ODD, lists
 
 from loading import Loaded, LoadError, load_documents, load_files
 from models import MODELS
-from own_database import Tables
+from store.own import Tables
 
 DEMO = Path(__file__).parent.parent / "data" / "demo.json"
 CAPTURES = os.environ.get("GATEWAY_CAPTURES", "")

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from gateway import Gateway, add_model_configs, fill
 
-from database import Reader
 from models import MODELS, REQUIRED
 from schemas import Query
 from snapshot import Scope, Snapshot
+from store.sqlite import Reader
 from tree import Tree
 
 CLEAR = Scope(everything=True, masked=False)

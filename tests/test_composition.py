@@ -14,11 +14,11 @@ from werkzeug.test import TestResponse
 
 import composer
 import snapshot
-from database import Reader
-from index import Index
 from models import MODELS, REQUIRED, Row
 from schemas import CustomersAnswerSchema, Query, TeamsAnswerSchema
 from snapshot import Answer, Scope, Snapshot
+from store.relations import Index
+from store.sqlite import Reader
 from tree import Tree
 
 Get = Callable[..., TestResponse]

@@ -12,11 +12,11 @@ from flask import Flask
 from flask.cli import FlaskGroup
 from gateway import T1, T3, Gateway, fill
 
-from database import Reader
 from loading import LoadError, load_files
 from models import MODELS, REQUIRED, Provider, ProviderKey
 from schemas import Query
 from snapshot import Scope, Snapshot
+from store.sqlite import Reader
 
 CAPTURES = os.environ.get("GATEWAY_CAPTURES", "")
 SECRET = "a-secret-of-a-provider"
@@ -559,7 +559,7 @@ def test_a_damaged_database_is_refused_with_a_sentence(
 def test_a_locked_database_is_named(
     filled: Gateway, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("database.LOCK_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("store.sqlite.LOCK_WAIT_SECONDS", 0.05)
     with closing(sqlite3.connect(filled.path, isolation_level=None)) as holder:
         holder.execute("BEGIN EXCLUSIVE")
 

@@ -12,14 +12,13 @@ from typing import Any
 import pytest
 from gateway import Gateway, fill
 
-import database
-import images
-import rows
-from database import Reader
-from failures import DatabaseUnavailable
-from images import PlainFile, open_files
-from locations import Location
 from models import MODELS, REQUIRED, Budget, Team
+from store import images, rows
+from store import sqlite as database
+from store.failures import DatabaseUnavailable
+from store.images import PlainFile, open_files
+from store.locations import Location
+from store.sqlite import Reader
 
 
 @pytest.fixture(autouse=True)

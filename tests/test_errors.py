@@ -16,9 +16,9 @@ from flask.testing import FlaskClient
 from gateway import Gateway
 from werkzeug.test import TestResponse
 
-import database
 from access_log import set_up_logging
 from snapshot import Snapshot
+from store import sqlite as database
 
 TEAMS = "/api/governance/teams"
 CUSTOMERS = "/api/governance/customers"

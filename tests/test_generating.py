@@ -14,11 +14,11 @@ from flask import Flask
 from gateway import Gateway
 
 from api_keys import create_api_key
-from database import Reader
 from file_fields import duration_problem
 from generating import GenerateError, generate
 from models import MODELS, REQUIRED
-from own_database import NotOurs, read_tables, writing
+from store.own import NotOurs, read_tables, writing
+from store.sqlite import Reader
 from values import instant
 
 # Of a small database of seed 1; another machine or Python must come to the same.

@@ -13,13 +13,13 @@ import pytest
 from gateway import Gateway
 
 import keeper
-import rows
-from database import Mark, Reader
-from failures import DatabaseUnavailable
 from keeper import Keeper
 from models import MODELS, REQUIRED
-from rows import Rows
 from snapshot import Snapshot
+from store import rows
+from store.failures import DatabaseUnavailable
+from store.rows import Rows
+from store.sqlite import Mark, Reader
 
 DEADLINE = 10  # seconds until a test gives up; none waits that long when all is well
 NO_ROWS: Rows = {model: [] for model in MODELS}

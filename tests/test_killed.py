@@ -18,9 +18,9 @@ import pytest
 from gateway import Gateway, fill
 from werkzeug.test import TestResponse
 
-from database import Reader
 from loading import load_documents, load_files
 from models import MODELS, REQUIRED
+from store.sqlite import Reader
 
 ROOT = Path(__file__).parent.parent
 VIRTUAL_KEYS = 1000  # they take most of a second to load: room to be killed in

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from gateway import Gateway, fill
 
-from database import Reader
 from loading import LoadError, load_files
 from models import MODELS, REQUIRED
-from own_database import NotOurs
 from schemas import Query
 from snapshot import Scope, Snapshot
+from store.own import NotOurs
+from store.sqlite import Reader
 
 DEMO = Path(__file__).parent.parent / "data" / "demo.json"
 CAPTURES = os.environ.get("GATEWAY_CAPTURES", "")
@@ -1368,7 +1368,7 @@ def test_nothing_changes_when_writing_fails(
 ) -> None:
     load(FULL)
     before = folder(database.parent)
-    monkeypatch.setattr("own_database._insert", _raise)
+    monkeypatch.setattr("store.own._insert", _raise)
 
     with pytest.raises(RuntimeError):
         load(governance(teams=[{**TEAM, "name": "New"}]), replace=True)
@@ -1379,7 +1379,7 @@ def test_nothing_changes_when_writing_fails(
 def test_no_file_is_made_when_writing_fails(
     load: Load, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("own_database._insert", _raise)
+    monkeypatch.setattr("store.own._insert", _raise)
 
     with pytest.raises(RuntimeError):
         load(FULL)
@@ -1470,7 +1470,7 @@ def test_a_locked_database_is_named_and_nothing_changes(
     load: Load, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load(governance(teams=[TEAM]))
-    monkeypatch.setattr("own_database.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("store.own.BUSY_SECONDS", 0.05)
     before = database.read_bytes()
     holder = sqlite3.connect(database, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")

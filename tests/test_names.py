@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from gateway import Gateway, fill
 
-import images
-from database import Reader
-from failures import DatabaseUnavailable
 from models import MODELS, REQUIRED, Team
+from store import images
+from store.failures import DatabaseUnavailable
+from store.sqlite import Reader
 
 
 @pytest.fixture(params=["delete", "wal"])
@@ -227,7 +227,7 @@ mount --bind "$1" "$2" &&
 "$0" -c 'if True:
     import os, sys
     sys.path.insert(0, ".")
-    from locations import is_mounted_alone
+    from store.locations import is_mounted_alone
     dots = os.path.join(os.path.dirname(sys.argv[2]), "x", "..", sys.argv[3])
     print(is_mounted_alone(sys.argv[2]), is_mounted_alone(sys.argv[1]))
     print(is_mounted_alone(dots))' "$1" "$2" "in side.db"

@@ -27,8 +27,8 @@ import pulling
 from checking import check_rows
 from loading import LoadError, load_documents
 from models import McpClient, Provider, Team
-from own_database import NotOurs
 from pulling import Credentials, PullError, follow, pull
+from store.own import NotOurs
 
 TOKEN = "a-token-that-nobody-may-see"
 VIRTUAL_KEYS = f"{GOVERNANCE}/virtual-keys"

@@ -13,8 +13,8 @@ from gateway import Gateway
 
 import compression
 from api_keys import ApiKeyReader, create_api_key, revoke_api_key
-from database import Reader
-from failures import DatabaseUnavailable
+from store.failures import DatabaseUnavailable
+from store.sqlite import Reader
 
 TEAMS = "/api/governance/teams"
 DEADLINE = 10  # seconds until a test gives up; none waits that long when all is well

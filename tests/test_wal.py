@@ -16,13 +16,13 @@ import pytest
 from gateway import Gateway, fill
 from users import as_nobody
 
-import images
-import wal
-from database import Reader
-from failures import DatabaseUnavailable, Unreadable
-from images import LoggedFile, open_files
-from locations import find
 from models import MODELS, REQUIRED, Team
+from store import images
+from store import write_ahead_log as wal
+from store.failures import DatabaseUnavailable, Unreadable
+from store.images import LoggedFile, open_files
+from store.locations import find
+from store.sqlite import Reader
 
 ROOT = Path(__file__).parent.parent
 
@@ -554,7 +554,7 @@ def test_a_checkpoint_is_complete_beside_a_reader(tmp_path: Path) -> None:
 READ_ON = """
 import sys
 from pathlib import Path
-from database import Reader
+from store.sqlite import Reader
 from models import MODELS, REQUIRED
 reader = Reader(Path(sys.argv[1]), MODELS, REQUIRED)
 print("reading", flush=True)

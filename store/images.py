@@ -12,10 +12,17 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import cast
 
-from failures import HOT_JOURNAL, IN_MOTION, IS_LOCKED, Unreadable
-from locations import MOUNTED_ALONE, Found, Location, is_mounted_alone
-from locks import has_writer, is_being_written, is_in_use
-from wal import INDEX_BYTES, Commits, Index, Log, MovedMeanwhile, read_into
+from store.failures import HOT_JOURNAL, IN_MOTION, IS_LOCKED, Unreadable
+from store.locations import MOUNTED_ALONE, Found, Location, is_mounted_alone
+from store.locks import has_writer, is_being_written, is_in_use
+from store.write_ahead_log import (
+    INDEX_BYTES,
+    Commits,
+    Index,
+    Log,
+    MovedMeanwhile,
+    read_into,
+)
 
 TRY_SECONDS = 2.0
 PAUSE_SECONDS = 0.001

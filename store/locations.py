@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from failures import kind_problem
+from store.failures import kind_problem
 
 MAGIC = b"SQLite format 3\0"  # what every SQLite database begins with
 SEVERAL_NAMES = (

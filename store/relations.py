@@ -24,7 +24,7 @@ from models import (
     Team,
     VirtualKey,
 )
-from rows import Rows
+from store.rows import Rows
 
 ById = dict[Any, Row]
 Groups = dict[Any, list[Row]]

@@ -10,9 +10,9 @@ from typing import Any
 import peewee
 from peewee import SqliteDatabase
 
-from failures import kind_problem
-from locations import MAGIC
 from models import MODELS, columns, create_tables
+from store.failures import kind_problem
+from store.locations import MAGIC
 
 APPLICATION_ID = 0x474F564C  # "GOVL", in the file's header: tells ours from a gateway's
 BUSY_SECONDS = 10

@@ -15,7 +15,7 @@ from typing import TypeVar
 import peewee
 from peewee import SqliteDatabase
 
-from failures import (
+from store.failures import (
     IN_MOTION,
     IS_DAMAGED,
     IS_LOCKED,
@@ -23,9 +23,9 @@ from failures import (
     Unreadable,
     failure_reason,
 )
-from images import LoggedFile, PlainFile, open_files
-from locations import Found, find
-from rows import Models, Rows, select_all
+from store.images import LoggedFile, PlainFile, open_files
+from store.locations import Found, find
+from store.rows import Models, Rows, select_all
 
 LOCK_WAIT_SECONDS = 1.0  # writers hold the lock for milliseconds
 LOCK_WAIT_AGAIN_SECONDS = 0.1  # while it stays locked, requests must not pile up

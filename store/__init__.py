@@ -1,0 +1,1 @@
+"""Opening and reading a gateway's database, and writing our own."""
