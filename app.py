@@ -16,11 +16,11 @@ from access_log import log_request, sane_request_id, set_up_logging
 from auth import Authenticator
 from commands import register_commands
 from error_responses import register_error_handlers
-from keeper import Keeper, readiness
 from lists import CUSTOMERS, TEAMS, List, Lists, asked_of
 from models import MODELS, REQUIRED
 from settings import load_settings, unknown_settings
 from short_cut import ALIVE, HEALTH_PATH, ShortCut, request_problem
+from snapshot.keeper import Keeper, readiness
 from store.sqlite import Reader
 
 log = logging.getLogger("governance")

@@ -17,7 +17,7 @@ from api_keys import PREFIX, RANDOM_LENGTH, ApiKeyReader, is_expired
 from errors import InvalidCredentials, MissingCredentials
 from models import Row
 from settings import Settings
-from snapshot import EVERYTHING, Scope, Snapshot
+from snapshot.snapshot import EVERYTHING, Scope, Snapshot
 from store.failures import DatabaseUnavailable
 from tokens import Claims, InvalidToken, Verifier
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from lists import Reply
 from short_cut import Environ, Wsgi
-from snapshot import WHOLE_BYTES
+from snapshot.snapshot import WHOLE_BYTES
 from streams import STREAMS
 
 log = logging.getLogger("governance")

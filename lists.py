@@ -11,9 +11,9 @@ from marshmallow import ValidationError
 
 from auth import Authenticator, Caller, Kind
 from errors import ApiError, WouldWait
-from keeper import Keeper
 from schemas import CustomersQuerySchema, Query, TeamsQuerySchema
-from snapshot import Answer, Scope, Snapshot
+from snapshot.keeper import Keeper
+from snapshot.snapshot import Answer, Scope, Snapshot
 from streams import StreamLimit
 
 REMEMBERED_LENGTH = 1000  # characters of a query; longer ones are loaded each time

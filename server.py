@@ -24,7 +24,6 @@ from granian.http import HTTP1Settings
 from access_log import use_stream
 from api_keys import ApiKeyReader
 from dispatcher import Dispatcher
-from keeper import Keeper
 from listening import (
     BACKLOG,
     is_loopback,
@@ -37,6 +36,7 @@ from models import MODELS, REQUIRED
 from settings import Settings
 from short_cut import ShortCut
 from shutdown import ENDING, block_signals, wait_for_signal, wait_until_done, wake
+from snapshot.keeper import Keeper
 from store.sqlite import Reader
 from workers import GIVEN_UP, run_workers
 

@@ -9,10 +9,10 @@ from statistics import median
 from auth import Authenticator
 from benchmarks import report
 from benchmarks.sample import SECRET, Sample
-from keeper import Keeper
 from lists import TEAMS
 from models import MODELS, REQUIRED
 from settings import load_settings
+from snapshot.keeper import Keeper
 from store.sqlite import Reader
 from tokens import make_token
 

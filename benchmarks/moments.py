@@ -17,9 +17,9 @@ from benchmarks import load, report
 from benchmarks.report import milliseconds
 from benchmarks.sample import LISTS, Sample, writing_gateway
 from benchmarks.servers import ROOT, first_answer
-from keeper import Keeper
 from models import MODELS, REQUIRED
 from server import SWITCH_SECONDS
+from snapshot.keeper import Keeper
 from store.sqlite import Reader
 
 LAUNCHES = 5

@@ -17,9 +17,9 @@ from granian.server import Server
 
 from models import MODELS, REQUIRED
 from schemas import CustomersAnswerSchema, EntitySchema, TeamsAnswerSchema
+from snapshot.entities import Tree
 from store.relations import Index
 from store.sqlite import Reader
-from tree import Tree
 
 BLOCKING_THREADS = 128
 

@@ -9,9 +9,9 @@ from gateway import Gateway, add_model_configs, fill
 
 from models import MODELS, REQUIRED
 from schemas import Query
-from snapshot import Scope, Snapshot
+from snapshot.entities import Tree
+from snapshot.snapshot import Scope, Snapshot
 from store.sqlite import Reader
-from tree import Tree
 
 CLEAR = Scope(everything=True, masked=False)
 MASKED = Scope(everything=True)

@@ -12,14 +12,13 @@ from marshmallow import Schema
 from playhouse.test_utils import count_queries
 from werkzeug.test import TestResponse
 
-import composer
-import snapshot
 from models import MODELS, REQUIRED, Row
 from schemas import CustomersAnswerSchema, Query, TeamsAnswerSchema
-from snapshot import Answer, Scope, Snapshot
+from snapshot import composer, snapshot
+from snapshot.entities import Tree
+from snapshot.snapshot import Answer, Scope, Snapshot
 from store.relations import Index
 from store.sqlite import Reader
-from tree import Tree
 
 Get = Callable[..., TestResponse]
 

@@ -15,7 +15,7 @@ from gateway import T1, T3, Gateway, fill
 from loading import LoadError, load_files
 from models import MODELS, REQUIRED, Provider, ProviderKey
 from schemas import Query
-from snapshot import Scope, Snapshot
+from snapshot.snapshot import Scope, Snapshot
 from store.sqlite import Reader
 
 CAPTURES = os.environ.get("GATEWAY_CAPTURES", "")

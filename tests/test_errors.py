@@ -17,7 +17,7 @@ from gateway import Gateway
 from werkzeug.test import TestResponse
 
 from access_log import set_up_logging
-from snapshot import Snapshot
+from snapshot.snapshot import Snapshot
 from store import sqlite as database
 
 TEAMS = "/api/governance/teams"

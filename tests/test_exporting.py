@@ -17,7 +17,7 @@ from exporting import ExportError, export_config, write_config
 from loading import load_files
 from models import MODELS, REQUIRED
 from schemas import Query
-from snapshot import Scope, Snapshot
+from snapshot.snapshot import Scope, Snapshot
 from store.rows import Rows
 from store.sqlite import Reader
 

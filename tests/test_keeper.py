@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from gateway import Gateway
 
-import keeper
-from keeper import Keeper
 from models import MODELS, REQUIRED
-from snapshot import Snapshot
+from snapshot import keeper
+from snapshot.keeper import Keeper
+from snapshot.snapshot import Snapshot
 from store import rows
 from store.failures import DatabaseUnavailable
 from store.rows import Rows

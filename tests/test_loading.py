@@ -16,7 +16,7 @@ from gateway import Gateway, fill
 from loading import LoadError, load_files
 from models import MODELS, REQUIRED
 from schemas import Query
-from snapshot import Scope, Snapshot
+from snapshot.snapshot import Scope, Snapshot
 from store.own import NotOurs
 from store.sqlite import Reader
 

@@ -20,7 +20,7 @@ from loading import load_files
 from models import MODELS, REQUIRED
 from schemas import CustomerSchema, Query, Related, TeamSchema
 from settings import SETTINGS
-from snapshot import EVERYTHING, Scope, Snapshot
+from snapshot.snapshot import EVERYTHING, Scope, Snapshot
 from store.sqlite import Reader
 
 ROOT = Path(__file__).parent.parent

@@ -403,7 +403,7 @@ def test_a_token_in_a_traceback_is_not_logged(
     def fail(*args: Any) -> None:
         raise RuntimeError(f"failed for {api_key} and {VALUES[0]}")
 
-    monkeypatch.setattr("snapshot.Snapshot.teams", fail)
+    monkeypatch.setattr("snapshot.snapshot.Snapshot.teams", fail)
 
     response = client.get(TEAMS, headers=bearer(api_key))
 

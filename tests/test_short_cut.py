@@ -14,10 +14,10 @@ from conftest import SECRET
 from flask import Flask
 from gateway import Gateway
 
-import compression
 import lists
 from access_log import hide_tokens
 from api_keys import revoke_api_key
+from snapshot import gzip_parts as compression
 from tokens import make_token
 
 TEAMS = "/api/governance/teams"

@@ -11,8 +11,8 @@ import pytest
 from flask import Flask
 from gateway import Gateway
 
-import compression
 from api_keys import ApiKeyReader, create_api_key, revoke_api_key
+from snapshot import gzip_parts as compression
 from store.failures import DatabaseUnavailable
 from store.sqlite import Reader
 

@@ -14,7 +14,7 @@ from time import monotonic
 from typing import Any, cast
 
 from errors import WouldWait
-from snapshot import Snapshot
+from snapshot.snapshot import Snapshot
 from store.failures import IS_LOCKED, DatabaseUnavailable
 from store.sqlite import Mark, Reader
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import orjson
 
-from changes import Touched
-from composer import Composer
-from compression import compress
 from models import Row
+from snapshot.changes import Touched
+from snapshot.composer import Composer
+from snapshot.entities import Tree
+from snapshot.gzip_parts import compress
 from store.relations import Index
-from tree import Tree
 
 # Stands in an entity's JSON where other entities go; JSON text never holds it.
 _HOLE = b"\0"

@@ -11,14 +11,14 @@ from typing import Any
 
 import orjson
 
-import compression
 import values
-from changes import touched
 from models import Row
 from schemas import Query
+from snapshot import gzip_parts as compression
+from snapshot.changes import touched
+from snapshot.fragments import View
 from store.relations import Index
 from store.rows import Rows
-from view import View
 
 # An answer up to this size is sent whole; of a larger one, no more is held for a client
 # than it is behind by some pieces: the server copies what it is given.

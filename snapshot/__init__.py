@@ -1,0 +1,1 @@
+"""The database as of one moment, as bytes, and when it is taken."""
