@@ -15,7 +15,7 @@ from time import gmtime, monotonic
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
-from auth import Caller
+from callers.authenticator import Caller
 from log_stream import CarefulStream, LogStream
 
 _logger = logging.getLogger("governance")  # of all our lines

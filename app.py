@@ -13,7 +13,7 @@ from flask import Blueprint, Flask, Response, current_app, g, request
 from werkzeug.exceptions import MethodNotAllowed
 
 from access_log import log_request, sane_request_id, set_up_logging
-from auth import Authenticator
+from callers.authenticator import Authenticator
 from commands import register_commands
 from error_responses import register_error_handlers
 from lists import CUSTOMERS, TEAMS, List, Lists, asked_of

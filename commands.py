@@ -18,8 +18,7 @@ import click
 from flask import Flask, current_app
 from flask.cli import AppGroup
 
-import api_keys
-import tokens
+from callers import api_keys, tokens
 from data_commands import check, export, generate, load, pull
 from lifetimes import Lifetime
 from settings import SETTINGS, Settings

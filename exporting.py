@@ -16,7 +16,7 @@ from typing import Any, Literal
 import orjson
 
 import values
-from api_keys import is_expired
+from callers.api_keys import is_expired
 from checking import ENCRYPTED, REFERENCES, UNSET, quoted
 from exported_rows import NUMBER, Json, mcp_client, members, provider_key
 from linking import OWNERS

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 from marshmallow import ValidationError
 
-from auth import Authenticator, Caller, Kind
+from callers.authenticator import Authenticator, Caller, Kind
 from errors import ApiError, WouldWait
 from schemas import CustomersQuerySchema, Query, TeamsQuerySchema
 from snapshot.keeper import Keeper

@@ -22,7 +22,7 @@ from granian._futures import _new_cbscheduler
 from granian.http import HTTP1Settings
 
 from access_log import use_stream
-from api_keys import ApiKeyReader
+from callers.api_keys import ApiKeyReader
 from dispatcher import Dispatcher
 from listening import (
     BACKLOG,

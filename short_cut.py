@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any
 
 from access_log import log_request, sane_request_id
-from auth import Caller
+from callers.authenticator import Caller
 from errors import ApiError
 from lists import (
     ASKED,

@@ -6,15 +6,15 @@ from contextlib import closing
 from datetime import timedelta
 from statistics import median
 
-from auth import Authenticator
 from benchmarks import report
 from benchmarks.sample import SECRET, Sample
+from callers.authenticator import Authenticator
+from callers.tokens import make_token
 from lists import TEAMS
 from models import MODELS, REQUIRED
 from settings import load_settings
 from snapshot.keeper import Keeper
 from store.sqlite import Reader
-from tokens import make_token
 
 REQUESTS = 2_000
 ROUNDS = 7

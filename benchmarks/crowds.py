@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from api_keys import create_api_key
 from benchmarks import load, report
 from benchmarks.report import megabytes, milliseconds, number
 from benchmarks.sample import LISTS, PAGE, Sample, service_environment
 from benchmarks.servers import OURS, Server, Strings, peak, resident, running
+from callers.api_keys import create_api_key
 from commands import DEMO_DATA
 from loading import load_files
 

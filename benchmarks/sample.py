@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from api_keys import create_api_key
+from callers.api_keys import create_api_key
 from generating import generate
 
 LISTS = "/api/governance"

@@ -10,10 +10,10 @@ from flask.testing import FlaskClient
 from gateway import Gateway, fill
 from werkzeug.test import TestResponse
 
-from api_keys import create_api_key
 from app import create_app
+from callers.api_keys import create_api_key
+from callers.tokens import make_token
 from models import LAYOUTS
-from tokens import make_token
 
 SECRET = "a-secret-of-the-tests-with-32-bytes-or-more"
 

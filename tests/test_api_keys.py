@@ -13,7 +13,7 @@ import pytest
 from click.testing import Result
 from flask import Flask
 
-from api_keys import (
+from callers.api_keys import (
     ApiKeyError,
     ApiKeyReader,
     create_api_key,

@@ -20,10 +20,10 @@ from flask.testing import FlaskClient
 from gateway import Gateway
 from werkzeug.test import TestResponse
 
-import auth
-import tokens
-from api_keys import create_api_key, revoke_api_key
-from tokens import Verifier, make_token
+from callers import authenticator as auth
+from callers import tokens
+from callers.api_keys import create_api_key, revoke_api_key
+from callers.tokens import Verifier, make_token
 
 ROUTES = ("teams", "customers")
 TEAMS = "/api/governance/teams"

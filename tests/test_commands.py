@@ -16,7 +16,7 @@ from gateway import Gateway, fill
 
 import commands
 import server
-from api_keys import ApiKeyReader, list_api_keys, revoke_api_key
+from callers.api_keys import ApiKeyReader, list_api_keys, revoke_api_key
 
 ROOT = Path(__file__).parent.parent
 TEAM = {"id": "t", "name": "Team"}

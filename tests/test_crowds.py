@@ -14,7 +14,7 @@ import pytest
 from gateway import Gateway, fill
 from service import DEADLINE, PATHS, ROOT, Service, environment, settings_in
 
-from api_keys import create_api_key
+from callers.api_keys import create_api_key
 from listening import DEFER_SECONDS, UNREAD_MILLISECONDS, listen
 
 PAGE = f"{PATHS[0]}?limit=25"

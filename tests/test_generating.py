@@ -13,7 +13,7 @@ import pytest
 from flask import Flask
 from gateway import Gateway
 
-from api_keys import create_api_key
+from callers.api_keys import create_api_key
 from file_fields import duration_problem
 from generating import GenerateError, generate
 from models import MODELS, REQUIRED

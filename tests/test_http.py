@@ -16,7 +16,7 @@ from werkzeug.test import TestResponse
 
 import lists
 from access_log import set_up_logging
-from tokens import make_token
+from callers.tokens import make_token
 
 TEAMS = "/api/governance/teams"
 CUSTOMERS = "/api/governance/customers"

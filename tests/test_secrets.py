@@ -21,10 +21,10 @@ from werkzeug.test import TestResponse
 
 import models
 from access_log import hide_tokens, set_up_logging
-from api_keys import create_api_key
+from callers.api_keys import create_api_key
+from callers.tokens import make_secret_file, make_token, write_private
 from loading import load_files
 from settings import SettingError, load_settings
-from tokens import make_secret_file, make_token, write_private
 
 TEAMS = "/api/governance/teams"
 CUSTOMERS = "/api/governance/customers"

@@ -18,8 +18,8 @@ from service import DEADLINE, ROOT, Service, end, environment, settings_in, star
 from users import as_nobody
 
 import loading
-from api_keys import create_api_key, list_api_keys
 from app import create_app
+from callers.api_keys import create_api_key, list_api_keys
 from listening import CannotListen, is_loopback, listen, url_of
 
 DEMO = ROOT / "data" / "demo.json"

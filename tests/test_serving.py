@@ -14,7 +14,7 @@ import pytest
 from gateway import Gateway, fill
 from service import DEADLINE, PATHS, Service, end, settings_in, start
 
-from api_keys import create_api_key
+from callers.api_keys import create_api_key
 
 
 def _ids(body: bytes) -> list[str]:

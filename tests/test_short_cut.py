@@ -16,9 +16,9 @@ from gateway import Gateway
 
 import lists
 from access_log import hide_tokens
-from api_keys import revoke_api_key
+from callers.api_keys import revoke_api_key
+from callers.tokens import make_token
 from snapshot import gzip_parts as compression
-from tokens import make_token
 
 TEAMS = "/api/governance/teams"
 

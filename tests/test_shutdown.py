@@ -27,7 +27,7 @@ from service import (
     wait_until_none,
 )
 
-from api_keys import create_api_key
+from callers.api_keys import create_api_key
 
 RUNS = int(os.environ.get("SHUTDOWN_RUNS", "12"))
 SIGNALS = [signal.SIGINT, signal.SIGTERM]

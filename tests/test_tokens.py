@@ -17,9 +17,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from flask import Flask
 
-import tokens
-from settings import SettingError, load_settings
-from tokens import (
+from callers import tokens
+from callers.tokens import (
     Claims,
     InvalidToken,
     Verifier,
@@ -27,6 +26,7 @@ from tokens import (
     make_token,
     read_secret,
 )
+from settings import SettingError, load_settings
 
 ROOT = Path(__file__).parent.parent
 

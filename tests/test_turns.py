@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 from gateway import Gateway
 
-from api_keys import ApiKeyReader, create_api_key, revoke_api_key
+from callers.api_keys import ApiKeyReader, create_api_key, revoke_api_key
 from snapshot import gzip_parts as compression
 from store.failures import DatabaseUnavailable
 from store.sqlite import Reader

@@ -13,13 +13,13 @@ from enum import StrEnum
 from functools import partial
 
 import values
-from api_keys import PREFIX, RANDOM_LENGTH, ApiKeyReader, is_expired
+from callers.api_keys import PREFIX, RANDOM_LENGTH, ApiKeyReader, is_expired
+from callers.tokens import Claims, InvalidToken, Verifier
 from errors import InvalidCredentials, MissingCredentials
 from models import Row
 from settings import Settings
 from snapshot.snapshot import EVERYTHING, Scope, Snapshot
 from store.failures import DatabaseUnavailable
-from tokens import Claims, InvalidToken, Verifier
 
 VIRTUAL_KEY_PREFIX = "sk-bf-"
 # Other schemes, which messages name; what is none of these may itself be a token.
