@@ -1,6 +1,6 @@
 """The governance lists as a Flask application: create_app() and the two list routes."""
 
-import interrupts  # noqa: F401
+from web import interrupts  # noqa: F401
 
 # isort: split
 import logging
@@ -12,16 +12,16 @@ import orjson
 from flask import Blueprint, Flask, Response, current_app, g, request
 from werkzeug.exceptions import MethodNotAllowed
 
-from access_log import log_request, sane_request_id, set_up_logging
 from callers.authenticator import Authenticator
 from commands import register_commands
-from error_responses import register_error_handlers
-from lists import CUSTOMERS, TEAMS, List, Lists, asked_of
 from models import MODELS, REQUIRED
 from settings import load_settings, unknown_settings
-from short_cut import ALIVE, HEALTH_PATH, ShortCut, request_problem
 from snapshot.keeper import Keeper, readiness
 from store.sqlite import Reader
+from web.access_log import log_request, sane_request_id, set_up_logging
+from web.error_responses import register_error_handlers
+from web.lists import CUSTOMERS, TEAMS, List, Lists, asked_of
+from web.short_cut import ALIVE, HEALTH_PATH, ShortCut, request_problem
 
 log = logging.getLogger("governance")
 

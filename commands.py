@@ -117,8 +117,8 @@ def _load_demo(database: Path) -> None:
 
 
 def _serve(host: str, port: int, workers: int, lines: list[str]) -> None:
-    import server  # other commands need none
-    from listening import CannotListen
+    from web import server  # other commands need none
+    from web.listening import CannotListen
 
     def announce(state: dict[str, Any]) -> None:
         click.echo(f"ready {json.dumps(state)}")

@@ -10,11 +10,11 @@ from benchmarks import report
 from benchmarks.sample import SECRET, Sample
 from callers.authenticator import Authenticator
 from callers.tokens import make_token
-from lists import TEAMS
 from models import MODELS, REQUIRED
 from settings import load_settings
 from snapshot.keeper import Keeper
 from store.sqlite import Reader
+from web.lists import TEAMS
 
 REQUESTS = 2_000
 ROUNDS = 7

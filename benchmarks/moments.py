@@ -18,9 +18,9 @@ from benchmarks.report import milliseconds
 from benchmarks.sample import LISTS, Sample, writing_gateway
 from benchmarks.servers import ROOT, first_answer
 from models import MODELS, REQUIRED
-from server import SWITCH_SECONDS
 from snapshot.keeper import Keeper
 from store.sqlite import Reader
+from web.server import SWITCH_SECONDS
 
 LAUNCHES = 5
 CHANGES = 5

@@ -9,10 +9,10 @@ import pytest
 from gateway import Gateway
 from werkzeug.test import TestResponse
 
-from access_log import set_up_logging
 from models import MODELS
 from schemas import report_broken
 from snapshot import composer
+from web.access_log import set_up_logging
 
 Get = Callable[..., TestResponse]
 Entity = dict[str, Any]

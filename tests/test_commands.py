@@ -15,8 +15,8 @@ from flask.cli import FlaskGroup
 from gateway import Gateway, fill
 
 import commands
-import server
 from callers.api_keys import ApiKeyReader, list_api_keys, revoke_api_key
+from web import server
 
 ROOT = Path(__file__).parent.parent
 TEAM = {"id": "t", "name": "Team"}

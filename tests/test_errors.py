@@ -16,9 +16,9 @@ from flask.testing import FlaskClient
 from gateway import Gateway
 from werkzeug.test import TestResponse
 
-from access_log import set_up_logging
 from snapshot.snapshot import Snapshot
 from store import sqlite as database
+from web.access_log import set_up_logging
 
 TEAMS = "/api/governance/teams"
 CUSTOMERS = "/api/governance/customers"

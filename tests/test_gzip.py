@@ -9,11 +9,11 @@ from flask.testing import FlaskClient
 from gateway import Gateway
 from werkzeug.test import TestResponse
 
-import lists
-from lists import GZIP_MINIMUM, accepts_gzip
 from snapshot import fragments as view
 from snapshot import gzip_parts as compression
 from snapshot import snapshot
+from web import lists
+from web.lists import GZIP_MINIMUM, accepts_gzip
 
 TEAMS = "/api/governance/teams"
 Ask = Callable[..., TestResponse]

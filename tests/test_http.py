@@ -14,9 +14,9 @@ from flask.testing import FlaskClient
 from gateway import Gateway, fill
 from werkzeug.test import TestResponse
 
-import lists
-from access_log import set_up_logging
 from callers.tokens import make_token
+from web import lists
+from web.access_log import set_up_logging
 
 TEAMS = "/api/governance/teams"
 CUSTOMERS = "/api/governance/customers"

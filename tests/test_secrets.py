@@ -20,11 +20,11 @@ from gateway import Gateway
 from werkzeug.test import TestResponse
 
 import models
-from access_log import hide_tokens, set_up_logging
 from callers.api_keys import create_api_key
 from callers.tokens import make_secret_file, make_token, write_private
 from loading import load_files
 from settings import SettingError, load_settings
+from web.access_log import hide_tokens, set_up_logging
 
 TEAMS = "/api/governance/teams"
 CUSTOMERS = "/api/governance/customers"

@@ -14,11 +14,11 @@ from conftest import SECRET
 from flask import Flask
 from gateway import Gateway
 
-import lists
-from access_log import hide_tokens
 from callers.api_keys import revoke_api_key
 from callers.tokens import make_token
 from snapshot import gzip_parts as compression
+from web import lists
+from web.access_log import hide_tokens
 
 TEAMS = "/api/governance/teams"
 

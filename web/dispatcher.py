@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from lists import Reply
-from short_cut import Environ, Wsgi
 from snapshot.snapshot import WHOLE_BYTES
-from streams import STREAMS
+from web.lists import Reply
+from web.short_cut import Environ, Wsgi
+from web.streams import STREAMS
 
 log = logging.getLogger("governance")
 

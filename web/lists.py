@@ -14,7 +14,7 @@ from errors import ApiError, WouldWait
 from schemas import CustomersQuerySchema, Query, TeamsQuerySchema
 from snapshot.keeper import Keeper
 from snapshot.snapshot import Answer, Scope, Snapshot
-from streams import StreamLimit
+from web.streams import StreamLimit
 
 REMEMBERED_LENGTH = 1000  # characters of a query; longer ones are loaded each time
 LONGEST_QUERY = 16_384  # characters; taking longer ones apart would hold others up

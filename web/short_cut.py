@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Any
 
-from access_log import log_request, sane_request_id
 from callers.authenticator import Caller
 from errors import ApiError
-from lists import (
+from web.access_log import log_request, sane_request_id
+from web.lists import (
     ASKED,
     LONGEST_QUERY,
     MOST_PARAMETERS,

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
 from callers.authenticator import Caller
-from log_stream import CarefulStream, LogStream
+from web.log_stream import CarefulStream, LogStream
 
 _logger = logging.getLogger("governance")  # of all our lines
 log = logging.getLogger("governance.access")

@@ -21,24 +21,24 @@ from flask import Flask
 from granian._futures import _new_cbscheduler
 from granian.http import HTTP1Settings
 
-from access_log import use_stream
 from callers.api_keys import ApiKeyReader
-from dispatcher import Dispatcher
-from listening import (
+from models import MODELS, REQUIRED
+from settings import Settings
+from snapshot.keeper import Keeper
+from store.sqlite import Reader
+from web.access_log import use_stream
+from web.dispatcher import Dispatcher
+from web.listening import (
     BACKLOG,
     is_loopback,
     listen,
     raise_descriptor_limit,
     url_of,
 )
-from log_stream import CarefulStream, LogStream
-from models import MODELS, REQUIRED
-from settings import Settings
-from short_cut import ShortCut
-from shutdown import ENDING, block_signals, wait_for_signal, wait_until_done, wake
-from snapshot.keeper import Keeper
-from store.sqlite import Reader
-from workers import GIVEN_UP, run_workers
+from web.log_stream import CarefulStream, LogStream
+from web.short_cut import ShortCut
+from web.shutdown import ENDING, block_signals, wait_for_signal, wait_until_done, wake
+from web.workers import GIVEN_UP, run_workers
 
 log = logging.getLogger("governance")
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from shutdown import ENDING, end_with_parent, wait_for_signal, wait_until_done
+from web.shutdown import ENDING, end_with_parent, wait_for_signal, wait_until_done
 
 log = logging.getLogger("governance")
 

@@ -1,0 +1,1 @@
+"""From a request to its answer, and the server around it."""
