@@ -522,6 +522,15 @@ def test_null_is_as_good_as_nothing(own: Own) -> None:
     assert own.key()["is_active"] is True
 
 
+def test_a_reference_that_is_empty_is_none(own: Own) -> None:
+    empty = dict.fromkeys(("customer_id", "budget_id", "rate_limit_id"), "")
+    key = {**KEY, **empty, "team_id": "t"}
+
+    assert own.notes(governance(teams=[{**TEAM, **empty}], virtual_keys=[key])) == []
+
+    assert own.key()["id"] == "v"
+
+
 def test_an_empty_id_of_a_provider_key_is_none(own: Own) -> None:
     keys = [{"id": "", "name": name} for name in ("k", "l")]
 
@@ -954,6 +963,7 @@ CLIENT_SECRETS = [
             "key": "SECRET",
         }
     },
+    {"tls_config": {"ca_cert_pem": {"value": "SECRET", "type": "env"}}},
     {"oauth_config": {"client_secret": "SECRET"}},
 ]
 
