@@ -758,6 +758,20 @@ def test_providers_without_keys_and_keys_without_a_name_of_theirs(
     assert providers["azure"]["keys"] == []
 
 
+def test_a_provider_key_has_the_names_that_gateways_read(
+    gateway: Gateway, into: str
+) -> None:
+    gateway.provider_key(1, weight=None)
+    gateway.provider_key(2, value=None, azure_endpoint="env.AZURE", weight=0.5)
+
+    one, two = config_of(gateway, into)["providers"]["openai"]["keys"]
+
+    assert (one["id"], one["value"], one["weight"]) == ("uuid-1", "env.KEY_1", None)
+    assert "value" not in two
+    assert two["azure_key_config"] == {"endpoint": "env.AZURE"}
+    assert {"key_id", "provider", "provider_id"}.isdisjoint({*one, *two})
+
+
 # Broken rows
 
 
