@@ -8,7 +8,7 @@ BIN := .venv/bin
 .PHONY: run test bench clean
 
 run: .venv/ready
-	@$(BIN)/flask demo --port $(PORT)
+	@$(BIN)/flask --app app demo --port $(PORT)
 
 test: .venv/ready
 	$(BIN)/ruff check .

@@ -14,13 +14,15 @@ from time import monotonic
 import peewee
 from peewee import SqliteDatabase
 
-from database import (
+from database import Mark, Reader
+from errors import WouldWait
+from failures import (
+    IS_LOCKED,
     IS_MISSING,
     DatabaseUnavailable,
-    Mark,
-    Reader,
-    failure_reason,
+    write_failure_reason,
 )
+from locations import uri_of
 from models import Row, text, timestamp
 from values import instant
 
@@ -95,13 +97,44 @@ class ApiKeyReader:
                 raise DatabaseUnavailable(self._failure.path, self._failure.reason)
             return self._by_hash.get(wanted)
 
+    def find_at_once(self, token: str) -> Row | None:
+        """Return the key with this text, where the file shows at once that it is known.
+
+        Raises WouldWait where another thread is looking, or the file is locked, changed
+        or not there.
+        """
+        if not self._lock.acquire(blocking=False):
+            raise WouldWait
+        try:
+            if not self._is_unchanged():
+                raise WouldWait
+            return self._by_hash.get(_sha256(token))
+        finally:
+            self._lock.release()
+
+    def verify(self) -> None:
+        """Raise DatabaseUnavailable where there is a file that cannot be read."""
+        self.find("")
+        self.close()
+
     def close(self) -> None:
         with self._lock:
             self._reader.close()
 
+    def _is_unchanged(self) -> bool:
+        if self._is_settled(self._reader.settled()):
+            return True
+        try:
+            return self._reader.mark_at_once() == self._mark
+        except DatabaseUnavailable:
+            return False
+
+    def _is_settled(self, settled: Mark | None) -> bool:
+        return settled is not None and settled == self._settled
+
     def _refresh(self) -> None:
         settled = self._reader.settled()
-        if settled is not None and settled == self._settled:
+        if self._is_settled(settled):
             return
         try:
             mark = self._reader.mark()
@@ -164,14 +197,27 @@ def list_api_keys(path: Path) -> list[Row]:
 def _writing(path: Path) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _require_ours(path)
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
-        database = SqliteDatabase(str(path), timeout=5)
+        database = SqliteDatabase(uri_of(path, "mode=rwc"), uri=True, timeout=5)
         with database.bind_ctx([ApiKey]), database.connection_context():
             database.create_tables([ApiKey])
             with database.atomic("IMMEDIATE"):
                 yield
     except (OSError, peewee.DatabaseError) as problem:
-        raise ApiKeyError(f"{path} {failure_reason(problem)}") from problem
+        reason = write_failure_reason(problem, str(path))
+        raise ApiKeyError(f"{path} {reason}") from problem
+
+
+def _require_ours(path: Path) -> None:
+    """Raise ApiKeyError for a file that others made: it is never written."""
+    try:
+        ApiKeyReader(path).verify()
+    except DatabaseUnavailable as failure:
+        empty = path.is_file() and not path.stat().st_size  # nobody's yet
+        if failure.reason != IS_LOCKED and not empty:
+            advice = "name another file in GOVERNANCE_ACCESS_DATABASE"
+            raise ApiKeyError(f"{failure}; {advice}") from None
 
 
 def _unrevoked(name: str) -> peewee.Expression:

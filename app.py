@@ -1,21 +1,29 @@
 """The governance lists as a Flask application: create_app() and the two list routes."""
 
+import interrupts  # noqa: F401
+
+# isort: split
+import logging
 from collections.abc import Mapping
 from time import monotonic
 from typing import cast
 
 import orjson
 from flask import Blueprint, Flask, Response, current_app, g, request
+from werkzeug.exceptions import MethodNotAllowed
 
 from access_log import log_request, sane_request_id, set_up_logging
 from auth import Authenticator
 from commands import register_commands
 from database import Reader
-from errors import register_error_handlers
-from keeper import Keeper
-from lists import CUSTOMERS, TEAMS, List, Lists, ShortCut, asked_of, reply
+from error_responses import register_error_handlers
+from keeper import Keeper, readiness
+from lists import CUSTOMERS, TEAMS, List, Lists, asked_of
 from models import MODELS, REQUIRED
-from settings import load_settings
+from settings import load_settings, unknown_settings
+from short_cut import ALIVE, HEALTH_PATH, ShortCut, request_problem
+
+log = logging.getLogger("governance")
 
 lists = Blueprint("lists", __name__, url_prefix="/api/governance")
 health = Blueprint("health", __name__)
@@ -37,13 +45,16 @@ def create_app(settings: Mapping[str, str] | None = None) -> Flask:
     app.extensions["keeper"] = keeper
     app.extensions["lists"] = Lists(authenticator, keeper)
     set_up_logging()
+    for problem in unknown_settings():
+        log.warning("%s", problem)
     register_error_handlers(app)
     register_commands(app)
     app.before_request(begin_request)
     app.after_request(finish_response)
     app.register_blueprint(lists)
     app.register_blueprint(health)
-    app.wsgi_app = ShortCut(app.wsgi_app, app.extensions["lists"])  # type: ignore[method-assign]
+    short_cut = ShortCut(app.wsgi_app, app.extensions["lists"])
+    app.extensions["short_cut"] = app.wsgi_app = short_cut  # type: ignore[method-assign]
     return app
 
 
@@ -59,18 +70,24 @@ def list_customers() -> Response:
     return answer(CUSTOMERS)
 
 
-@health.get("/healthz")
+@health.get(HEALTH_PATH)
 def tell_alive() -> Response:
     """That the process answers; nothing else is looked at."""
-    return _json({"status": "ok"})
+    return Response(ALIVE, mimetype="application/json")
 
 
 @health.get("/readyz")
 def tell_ready() -> Response:
-    """Whether lists can be answered: the snapshot's age, counts, the last failure."""
+    """Return which modes can answer, and the snapshot's age and counts.
+
+    Ready is a service whose database mode answers whoever may call.
+    """
     keeper = cast(Keeper, current_app.extensions["keeper"])
+    authenticator = cast(Authenticator, current_app.extensions["authenticator"])
     keeper.start()
     state = keeper.state()
+    problem = authenticator.api_keys_problem()
+    state |= {"ready": state["ready"] and not problem, "api_keys": readiness(problem)}
     return _json(state, status=200 if state["ready"] else 503)
 
 
@@ -79,17 +96,26 @@ def answer(of: List) -> Response:
     all_lists = cast(Lists, current_app.extensions["lists"])
     asked = asked_of(request.environ)
     g.caller = all_lists.identify(of, asked)
-    sent = reply(all_lists.find(of, asked, g.caller), asked)
+    found = all_lists.find(of, asked, g.caller)
+    sent = all_lists.reply(found, asked, head=request.method == "HEAD")
     response = Response(sent.body, sent.status, sent.headers)
     response.direct_passthrough = True  # bytes as they are, to the server
+    response.automatically_set_content_length = False  # of HEAD it may be unknown
     if response.status_code == 304:
         response.headers.pop("Content-Type", None)
     return response
 
 
 def begin_request() -> None:
+    """Note when the request came, and refuse what no client should send."""
     g.began = monotonic()
     g.request_id = sane_request_id(request.environ)
+    if problem := request_problem(request.environ):
+        raise problem
+    method = request.environ["REQUEST_METHOD"]
+    if method != method.upper() and request.url_rule is not None:
+        # Werkzeug would take "get" for GET; methods are case-sensitive (RFC 9110, 9.1).
+        raise MethodNotAllowed(sorted(request.url_rule.methods or ()))
 
 
 def finish_response(response: Response) -> Response:
@@ -97,17 +123,13 @@ def finish_response(response: Response) -> Response:
     response.headers["X-Request-Id"] = g.request_id
     if g.request_id == current_app.extensions.get("unlogged"):
         return response
-    size = response.headers.get("Content-Length")
-    caller = g.get("caller")
-    kind = caller.kind if caller else None
     log_request(
-        request.method,
-        request.path,
+        request.environ,
         response.status_code,
-        size,
+        response.headers.get("Content-Length"),
         g.began,
         g.request_id,
-        kind,
+        g.get("caller"),
     )
     return response
 

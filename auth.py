@@ -6,19 +6,24 @@ Which kinds of caller a route takes is said at the route.
 import hashlib
 import ipaddress
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 
 import values
 from api_keys import PREFIX, RANDOM_LENGTH, ApiKeyReader, is_expired
 from errors import InvalidCredentials, MissingCredentials
+from failures import DatabaseUnavailable
 from models import Row
 from settings import Settings
 from snapshot import EVERYTHING, Scope, Snapshot
-from tokens import InvalidToken, Verifier
+from tokens import Claims, InvalidToken, Verifier
 
 VIRTUAL_KEY_PREFIX = "sk-bf-"
+# Other schemes, which messages name; what is none of these may itself be a token.
+_SCHEMES = {"basic": "Basic", "digest": "Digest", "negotiate": "Negotiate"}
 
 _API_KEY = re.compile(f"{PREFIX}[A-Za-z0-9]{{{RANDOM_LENGTH}}}", re.ASCII)
 
@@ -44,9 +49,7 @@ class Caller:
     kind: Kind
     virtual_key_id: str = ""
     value_hash: str = ""
-
-
-MANAGEMENT = Caller(Kind.MANAGEMENT_KEY)
+    name: str = ""  # of a management API key
 
 
 class Authenticator:
@@ -58,6 +61,14 @@ class Authenticator:
         self._api_keys = ApiKeyReader(settings.access_database)
         self._verifier = Verifier(settings)
 
+    def api_keys_problem(self) -> str | None:
+        """Return why API keys cannot be looked up; a missing file just has none."""
+        try:
+            self._api_keys.find("")
+        except DatabaseUnavailable as failure:
+            return f"the API keys' file {failure.reason}"
+        return None
+
     def close(self) -> None:
         self._api_keys.close()
 
@@ -68,12 +79,34 @@ class Authenticator:
         taken: tuple[Kind, ...],
         asked: float | None = None,
     ) -> Caller:
-        """The caller behind an Authorization header, on a route that takes these kinds.
+        """Return the caller behind an Authorization header, on a route that takes these
+        kinds.
 
         As the API keys are now, or were at a moment after `asked` (by time.monotonic).
         Raises MissingCredentials, InvalidCredentials, DatabaseUnavailable (the API
         keys' file). A virtual key is only judged by `scope`, with a snapshot.
         """
+        find = partial(self._api_keys.find, asked=asked)
+        return self._identify(header, remote, taken, find, self._verifier.verify)
+
+    def identify_at_once(
+        self, header: str | None, remote: str | None, taken: tuple[Kind, ...]
+    ) -> Caller:
+        """Return the caller where that is known without waiting; else WouldWait.
+
+        Raises MissingCredentials and InvalidCredentials as `identify` does.
+        """
+        find, verify = self._api_keys.find_at_once, self._verifier.remembered
+        return self._identify(header, remote, taken, find, verify)
+
+    def _identify(
+        self,
+        header: str | None,
+        remote: str | None,
+        taken: tuple[Kind, ...],
+        find_api_key: Callable[[str], Row | None],
+        verify: Callable[[str], Claims],
+    ) -> Caller:
         if self._off:
             return _loopback_caller(remote)
         token = _bearer_token(header)
@@ -83,9 +116,8 @@ class Authenticator:
             value_hash = hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
             return Caller(kind, value_hash=value_hash)
         if kind is Kind.MANAGEMENT_KEY:
-            _require_valid(self._api_keys.find(token, asked))
-            return MANAGEMENT
-        return self._jwt_caller(token, taken)
+            return _management_caller(find_api_key(token))
+        return _jwt_caller(lambda: verify(token), taken)
 
     def scope(self, caller: Caller, snapshot: Snapshot) -> Scope:
         """What the caller sees of a snapshot; InvalidCredentials for a dead key."""
@@ -104,29 +136,36 @@ class Authenticator:
             else snapshot.scope_of(virtual_key)
         )
 
-    def _jwt_caller(self, token: str, taken: tuple[Kind, ...]) -> Caller:
-        try:
-            claims = self._verifier.verify(token)
-        except InvalidToken as problem:
-            if Kind.ADMIN_JWT not in taken:
-                _require_taken(Kind.JWT, taken)
-            raise InvalidCredentials(f"The JWT is not valid: {problem}.") from None
-        if claims.role == "admin":
-            caller = Caller(Kind.ADMIN_JWT)
-        else:
-            caller = Caller(Kind.VIRTUAL_KEY_JWT, virtual_key_id=claims.subject)
-        _require_taken(caller.kind, taken)
-        return caller
+
+def _jwt_caller(verify: Callable[[], Claims], taken: tuple[Kind, ...]) -> Caller:
+    try:
+        claims = verify()
+    except InvalidToken as problem:
+        if Kind.ADMIN_JWT not in taken:
+            _require_taken(Kind.JWT, taken)
+        raise InvalidCredentials(f"The JWT is not valid: {problem}.") from None
+    if claims.role == "admin":
+        caller = Caller(Kind.ADMIN_JWT)
+    else:
+        caller = Caller(Kind.VIRTUAL_KEY_JWT, virtual_key_id=claims.subject)
+    _require_taken(caller.kind, taken)
+    return caller
 
 
 def _bearer_token(header: str | None) -> str:
     scheme, _, token = (header or "").strip().partition(" ")
     token = token.strip()
-    if scheme.lower() != "bearer" or not token:
-        raise MissingCredentials(
-            "No credential was sent; send the header Authorization: Bearer <token>."
-        )
-    return token
+    if scheme.lower() == "bearer" and token:
+        return token
+    known = _SCHEMES.get(scheme.lower())
+    problem = (
+        f"Authorization: {known} is not accepted here"
+        if known
+        else "No credential was sent"
+    )
+    raise MissingCredentials(
+        f"{problem}; send the header Authorization: Bearer <token>."
+    )
 
 
 def _shape(token: str) -> Kind:
@@ -154,13 +193,14 @@ def _require_taken(kind: Kind, taken: tuple[Kind, ...]) -> None:
         )
 
 
-def _require_valid(api_key: Row | None) -> None:
+def _management_caller(api_key: Row | None) -> Caller:
     if api_key is None:
         raise InvalidCredentials("The management API key is not known.")
     if api_key.revoked_at:
         raise InvalidCredentials("The management API key was revoked.")
     if is_expired(api_key, datetime.now(UTC)):
         raise InvalidCredentials("The management API key has expired.")
+    return Caller(Kind.MANAGEMENT_KEY, name=api_key.name)
 
 
 def _require_alive(virtual_key: Row) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 
 import values
 from column_kinds import problem_of, rule
-from database import Rows
 from index import VIRTUAL_KEY, Index
 from linking import OWNERS
 from models import (
@@ -32,6 +31,7 @@ from models import (
     VirtualKey,
 )
 from own_database import Model
+from rows import Rows
 
 # A column of this name, in any table, names a row of that one.
 REFERENCES: dict[str, Model] = {

@@ -2,9 +2,15 @@
 those for credentials; data_commands.py has the others.
 """
 
+import errno
 import json
+import os
+import sys
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from functools import wraps
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,7 +21,7 @@ from flask.cli import AppGroup
 import api_keys
 import tokens
 from data_commands import check, export, generate, load, pull
-from database import DatabaseUnavailable
+from failures import DatabaseUnavailable
 from lifetimes import Lifetime
 from settings import SETTINGS, Settings
 
@@ -23,10 +29,45 @@ DEMO_DATA = Path(__file__).parent / "data" / "demo.json"
 DEMO_KEY = "flask-demo"  # a name that nobody else takes
 
 
+def _sentence(problem: OSError) -> str:
+    reason = (problem.strerror or str(problem)).lower()
+    if problem.filename is not None:
+        return f"{os.fsdecode(problem.filename)}: {reason}"
+    printing = problem.errno in (errno.ENOSPC, errno.EBADF, errno.EIO)
+    return f"cannot write to standard output: {reason}" if printing else reason
+
+
 def register_commands(app: Flask) -> None:
     """Add our commands to the application's `flask` command."""
-    for command in (serve, demo, load, pull, generate, export, check, api_key, token):
+    for command in COMMANDS:
         app.cli.add_command(command)
+
+
+def _fail_plainly(command: click.Command) -> None:
+    """Let a command end with a sentence where it cannot read, write or print."""
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            _fail_plainly(each)
+    elif command.callback is not None:
+        command.callback = _with_sentences(command.callback)
+
+
+def _with_sentences(callback: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(callback)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        if sys.stdout is None:
+            _fail("standard output is closed")
+        if isinstance(sys.stdout, TextIOWrapper):
+            # Names of files are shown as they are, in whatever encoding.
+            sys.stdout.reconfigure(errors="surrogateescape")
+        try:
+            return callback(*args, **kwargs)
+        except BrokenPipeError:
+            raise  # whoever read our output has seen enough: click ends quietly
+        except OSError as problem:
+            _fail(_sentence(problem))
+
+    return run
 
 
 def listening(function: Any) -> Any:
@@ -56,9 +97,7 @@ def demo(host: str, port: int, workers: int) -> None:
     settings = _settings()
     default = Path(SETTINGS["database"].default)
     if settings.database == default and not default.exists():
-        import loading
-
-        loading.load_files([DEMO_DATA], settings.database)
+        _load_demo(settings.database)
     try:
         key = _demo_key(settings)
     except (api_keys.ApiKeyError, DatabaseUnavailable) as problem:
@@ -68,24 +107,42 @@ def demo(host: str, port: int, workers: int) -> None:
     _serve(host, port, workers, lines)
 
 
-def _serve(host: str, port: int, workers: int, lines: list[str]) -> None:
-    import serving  # other commands need no server
+def _load_demo(database: Path) -> None:
+    import loading
+    from own_database import NotOurs
 
-    def tell(state: dict[str, Any]) -> None:
+    try:
+        loading.load_files([DEMO_DATA], database)
+    except NotOurs as problem:
+        _fail(str(problem))
+
+
+def _serve(host: str, port: int, workers: int, lines: list[str]) -> None:
+    import server  # other commands need none
+    from listening import CannotListen
+
+    def announce(state: dict[str, Any]) -> None:
         click.echo(f"ready {json.dumps(state)}")
         for line in lines:
             click.echo(line.format(url=state["url"]))
 
     app = current_app._get_current_object()  # type: ignore[attr-defined]
     try:
-        serving.serve(app, host, port, workers, tell)
-    except serving.CannotServe as problem:
+        server.serve(app, host, port, workers, announce)
+    except (server.CannotServe, CannotListen) as problem:
         _fail(str(problem))
     except DatabaseUnavailable as problem:
-        _fail(
-            f"{problem}. Name a gateway's database in GOVERNANCE_DATABASE,"
-            " or make one with: flask load data/demo.json"
-        )
+        _fail(f"{problem}. {_way_out(problem)}")
+
+
+def _way_out(problem: DatabaseUnavailable) -> str:
+    settings = _settings()
+    if problem.path == settings.access_database:
+        return "It holds the API keys; name another in GOVERNANCE_ACCESS_DATABASE."
+    return (
+        "Name a gateway's database in GOVERNANCE_DATABASE,"
+        " or make one with: flask --app app load data/demo.json"
+    )
 
 
 def _demo_key(settings: Settings) -> str:
@@ -118,10 +175,16 @@ api_key = AppGroup("api-key", help="Management API keys: create, list, revoke.")
 )
 def create_api_key(name: str, expires: timedelta | None) -> None:
     """Make a key and print it, the only time that it is seen."""
+    path = _settings().access_database
     try:
-        click.echo(api_keys.create_api_key(_settings().access_database, name, expires))
+        key = api_keys.create_api_key(path, name, expires)
     except api_keys.ApiKeyError as problem:
         _fail(str(problem))
+    try:
+        click.echo(key)
+    except OSError:
+        api_keys.revoke_api_key(path, name)  # nobody has seen it, and nobody will
+        raise
 
 
 @api_key.command("list")
@@ -173,7 +236,27 @@ def admin_token(expires: timedelta) -> None:
 @lifetime_option
 def virtual_key_token(virtual_key_id: str, expires: timedelta) -> None:
     """Print a virtual key's JWT."""
+    if problem := _virtual_key_problem(virtual_key_id):
+        click.echo(f"note: {problem}", err=True)
     _print_token("virtual_key", virtual_key_id, expires)
+
+
+def _virtual_key_problem(virtual_key_id: str) -> str | None:
+    """Return why a virtual key's token would be of no use now."""
+    from database import Reader
+    from models import REQUIRED, VirtualKey
+
+    path = _settings().database
+    reader = Reader(path, (VirtualKey,), REQUIRED)
+    try:
+        keys = {row.id for row in reader.read()[VirtualKey]}
+    except DatabaseUnavailable as problem:
+        return str(problem)
+    finally:
+        reader.close()
+    if virtual_key_id in keys:
+        return None
+    return f'there is no virtual key "{virtual_key_id}" in {path}'
 
 
 def _print_token(role: str, subject: str, expires: timedelta) -> None:
@@ -192,3 +275,18 @@ def _settings() -> Settings:
 
 def _fail(sentence: str) -> NoReturn:
     raise click.ClickException(sentence)
+
+
+COMMANDS: tuple[click.Command, ...] = (
+    serve,
+    demo,
+    load,
+    pull,
+    generate,
+    export,
+    check,
+    api_key,
+    token,
+)
+for each in COMMANDS:
+    _fail_plainly(each)

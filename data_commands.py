@@ -116,9 +116,9 @@ def generate(customers: int, teams: int, keys: int, seed: int, replace: bool) ->
 @click.option("--with-secrets", is_flag=True, help="Virtual keys' values too.")
 def export(file: Path, layout: Any, with_secrets: bool) -> None:
     """Write our database as a gateway's config.json; - is standard output."""
-    from database import DatabaseUnavailable
     from export_notes import left_out, named_twice, passed_over
     from exporting import ExportError, export_config, write_config
+    from failures import DatabaseUnavailable
 
     try:
         rows = _rows(_database())
@@ -149,7 +149,7 @@ def check(files: tuple[Path, ...], as_json: bool) -> None:
     read.
     """
     from checking import check_rows, count
-    from database import DatabaseUnavailable
+    from failures import DatabaseUnavailable
     from loading import LoadError, check_files
 
     try:

@@ -1,10 +1,10 @@
 """What an exported config leaves out, and what older gateways pass over in it."""
 
 from checking import ENCRYPTED, dangling, quoted
-from database import Rows
 from exported_rows import Json
 from index import Index
 from models import VirtualKey
+from rows import Rows
 
 
 def left_out(rows: Rows, *, with_secrets: bool = False) -> list[str]:

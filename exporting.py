@@ -18,11 +18,11 @@ import orjson
 import values
 from api_keys import is_expired
 from checking import ENCRYPTED, REFERENCES, UNSET, quoted
-from database import Rows
 from exported_rows import NUMBER, Json, mcp_client, members, provider_key
 from files import replace_file
 from index import Index, by_age
 from linking import OWNERS
+from locations import is_database
 from models import (
     MODELS,
     Budget,
@@ -37,6 +37,7 @@ from models import (
     VirtualKey,
 )
 from own_database import Model
+from rows import Rows
 
 Layout = Literal["older", "newer"]
 
@@ -79,9 +80,15 @@ def write_config(config: Json, path: Path | str, *, with_secrets: bool = False) 
             sys.stdout.buffer.write(text)
             sys.stdout.buffer.flush()
         else:
+            _require_no_database(Path(path))
             replace_file(Path(path), text, 0o600 if with_secrets else 0o666)
     except OSError as problem:
         raise ExportError([f"{path} cannot be written: {problem.strerror}"]) from None
+
+
+def _require_no_database(path: Path) -> None:
+    if is_database(path):
+        raise ExportError([f"{path} is a database: it is not replaced by an export"])
 
 
 class _Export:

@@ -152,6 +152,10 @@ class Members(fields.Field):
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise ValidationError("must be an object")
+        try:
+            values.whole_numbers(value)
+        except ValueError as problem:
+            raise ValidationError(str(problem)) from None
         return value
 
 

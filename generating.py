@@ -13,6 +13,7 @@ from invention import Invention
 from new_rows import NewRows
 from own_database import Model, writing
 
+MOST = 10_000_000  # a database of 13 GB
 CHUNK = 1000  # virtual keys from one write, and one call of progress, to the next
 
 
@@ -38,6 +39,8 @@ def generate(
     """
     teams *= customers
     keys *= teams
+    if max(customers, teams, keys) > MOST:
+        raise GenerateError(f"no more than {MOST:,} of anything can be generated")
     with writing(database) as connection:
         _make_room(connection.connection(), database, replace)
         rows = NewRows(connection.connection())

@@ -8,7 +8,6 @@ from typing import Any
 import peewee
 
 import values
-from database import Rows
 from models import (
     BUDGET_OWNERS,
     Budget,
@@ -25,6 +24,7 @@ from models import (
     Team,
     VirtualKey,
 )
+from rows import Rows
 
 ById = dict[Any, Row]
 Groups = dict[Any, list[Row]]

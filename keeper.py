@@ -13,10 +13,14 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, cast
 
-from database import DatabaseUnavailable, Mark, Reader
+from database import Mark, Reader
+from errors import WouldWait
+from failures import IS_LOCKED, DatabaseUnavailable
 from snapshot import Snapshot
 
 log = logging.getLogger("governance")
+
+NO_SNAPSHOT = "no snapshot was taken yet"
 
 
 class Keeper:
@@ -57,6 +61,29 @@ class Keeper:
         """The last snapshot, without touching a file, unless none was ever taken."""
         return self._snapshot or self.current()
 
+    def current_at_once(self) -> Snapshot:
+        """Return the snapshot, where a look at the database shows that it is current.
+
+        Raises WouldWait where another thread is looking, the database is locked or
+        changed, or the last look failed.
+        """
+        if not self._lock.acquire(blocking=False):
+            raise WouldWait
+        try:
+            looked = monotonic()
+            if self._failure is not None or self._mark != self._reader.mark_at_once():
+                raise WouldWait
+            self._known_current = looked
+            return cast(Snapshot, self._snapshot)
+        finally:
+            self._lock.release()
+
+    def remembered_at_once(self) -> Snapshot:
+        """Return the last snapshot; WouldWait where none was ever taken."""
+        if self._snapshot is None:
+            raise WouldWait
+        return self._snapshot
+
     def age(self) -> int:
         """Whole seconds since the remembered snapshot was last known to be current."""
         return int(monotonic() - self._known_current)
@@ -80,14 +107,34 @@ class Keeper:
             self._reader.close()
 
     def state(self) -> dict[str, Any]:
-        """Whether there is a snapshot, its age and counts, and the last failure."""
+        """Return which modes can answer, the snapshot's age and counts, and the last
+        failure.
+        """
         snapshot = self._snapshot
+        age = self.age() if snapshot else None
+        problem = self._problem()
         return {
-            "ready": snapshot is not None,
-            "age": self.age() if snapshot else None,
+            "ready": problem is None,
+            "database": readiness(problem),
+            "memory": readiness(None if snapshot else NO_SNAPSHOT) | {"age": age},
+            "age": age,
             **(snapshot.counts if snapshot else {}),
             "last_failure": self._last_failure,
         }
+
+    def _problem(self) -> str | None:
+        """Why the database mode cannot answer, as far as is known without waiting."""
+        if self._lock.acquire(blocking=False):  # else a look is under way
+            try:
+                self._reader.mark_at_once()
+            except DatabaseUnavailable as failure:
+                if failure.reason != IS_LOCKED:  # which may pass in a moment
+                    return f"the database {failure.reason}"
+            finally:
+                self._lock.release()
+        if self._failure is not None and self._last_failure is not None:
+            return self._last_failure["reason"]
+        return None if self._snapshot else NO_SNAPSHOT
 
     def _look(self) -> None:
         try:
@@ -145,6 +192,13 @@ def _no_collecting() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+def readiness(problem: str | None) -> dict[str, Any]:
+    """Return that something is ready, or that it is not and why."""
+    if problem is None:
+        return {"ready": True}
+    return {"ready": False, "reason": problem}
 
 
 def _told(reason: str) -> dict[str, str]:

@@ -1,45 +1,49 @@
-"""The two lists: from a request's header and query to the answer. Knows no Flask.
-
-Flask's views call it, and so does the short cut, which skips Flask where all is well:
-routing, request and response objects cost several times what the answer does.
-"""
+"""The two lists: from a request's header and query to the answer. Knows no Flask."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from threading import Lock
 from time import monotonic
 from typing import Any, NamedTuple, cast
 from urllib.parse import parse_qsl
 
 from marshmallow import ValidationError
 
-from access_log import log_request, sane_request_id
 from auth import Authenticator, Caller, Kind
-from errors import ApiError
+from errors import ApiError, WouldWait
 from keeper import Keeper
 from schemas import CustomersQuerySchema, Query, TeamsQuerySchema
 from snapshot import Answer, Scope, Snapshot
+from streams import StreamLimit
 
 REMEMBERED_LENGTH = 1000  # characters of a query; longer ones are loaded each time
+LONGEST_QUERY = 16_384  # characters; taking longer ones apart would hold others up
+MOST_PARAMETERS = 256
+LONGEST_ENCODINGS = 200  # characters of an Accept-Encoding header
 GZIP_MINIMUM = 1400  # bytes: what fits one packet gains nothing
+# Compressing goes on for a second with each 100 MB of different content, whoever still
+# waits for it.
+GZIP_MAXIMUM = 2**30
 
 
 @dataclass(frozen=True)
 class List:
     """One of the lists: its answers, which credentials it takes, its query."""
 
+    name: str
     answer: Callable[[Snapshot, Query, Scope], Answer]
     taken: tuple[Kind, ...]
     query: CustomersQuerySchema
 
 
 TEAMS = List(
+    "teams",
     lambda snapshot, query, scope: snapshot.teams(query, scope),
     (Kind.MANAGEMENT_KEY, Kind.ADMIN_JWT, Kind.VIRTUAL_KEY_JWT, Kind.VIRTUAL_KEY),
     TeamsQuerySchema(),
 )
 CUSTOMERS = List(
+    "customers",
     lambda snapshot, query, scope: snapshot.customers(query, scope),
     (Kind.MANAGEMENT_KEY,),
     CustomersQuerySchema(),
@@ -65,16 +69,16 @@ class Found(NamedTuple):
 
     answer: Answer
     zipped: bool
+    whole: bool  # not a page
     age: int | None
-
-    @property
-    def is_made(self) -> bool:
-        """Whether it can be sent at once; compressing it may take a second."""
-        return self.answer.is_zipped or not self.zipped
 
 
 class Reply(NamedTuple):
-    """An answer on its way: a list of one body, or its pieces; `size` in bytes."""
+    """An answer on its way: a list of one body, or its pieces; `size` in bytes.
+
+    Who sends pieces closes them. The size is None where there is no body, or it is not
+    made.
+    """
 
     status: str
     headers: list[tuple[str, str]]
@@ -88,15 +92,16 @@ class Lists:
     def __init__(self, authenticator: Authenticator, keeper: Keeper) -> None:
         self._authenticator = authenticator
         self._keeper = keeper
+        self._streams = StreamLimit()
 
     def identify(self, of: List, asked: Asked) -> Caller:
-        """Who asks. Raises ApiError, DatabaseUnavailable (the API keys' file)."""
+        """Return who asks. Raises ApiError, and DatabaseUnavailable (of API keys)."""
         return self._authenticator.identify(
             asked.authorization, asked.remote, of.taken, asked.at
         )
 
     def find(self, of: List, asked: Asked, caller: Caller) -> Found:
-        """The list as the caller sees it. Raises ApiError and DatabaseUnavailable.
+        """Return the list as the caller sees it. Raises ApiError, DatabaseUnavailable.
 
         The parameters are judged last: who may not call is not told what is wrong with
         them. The same snapshot judges a virtual key and answers.
@@ -112,33 +117,71 @@ class Lists:
             name, words = problem
             message = f"The parameter {name} {words}."
             raise ApiError(400, "invalid_parameter", message, name)
-        answer = of.answer(snapshot, query, scope)
-        zipped = answer.plain.size >= GZIP_MINIMUM and accepts_gzip(
+        return self._found(of.answer(snapshot, query, scope), asked, query)
+
+    def find_at_once(self, of: List, asked: Asked) -> tuple[Found, Caller]:
+        """Return an answer that is made already, and who asks for it.
+
+        Raises WouldWait where there is none, or that it is current cannot be known at
+        once; ApiError and DatabaseUnavailable as `find` may, or may not after waiting.
+        """
+        query, problem = load_query(of.query, asked.query_string)
+        caller = self._authenticator.identify_at_once(
+            asked.authorization, asked.remote, of.taken
+        )
+        remembered = query.from_memory
+        snapshot = (
+            self._keeper.remembered_at_once()
+            if remembered
+            else self._keeper.current_at_once()
+        )
+        scope = self._authenticator.scope(caller, snapshot)
+        answer = None if problem else snapshot.kept(of.name, query, scope)
+        if answer is None:
+            raise WouldWait
+        found = self._found(answer, asked, query)
+        if found.zipped and not answer.is_zipped:
+            raise WouldWait
+        return found, caller
+
+    def reply(self, found: Found, asked: Asked, *, head: bool = False) -> Reply:
+        """Return what is sent of an answer, or that the client has it already.
+
+        Of a HEAD request's only the headers are made. Raises Busy where too many large
+        answers are being sent.
+        """
+        answer, zipped, whole, age = found
+        etag = answer.zipped_etag if zipped else answer.etag
+        headers = [
+            ("Cache-Control", "private, no-cache"),
+            ("Vary", "Authorization, Accept-Encoding"),
+            ("ETag", etag),
+        ]
+        if age is not None:
+            headers.append(("Age", str(age)))
+        if _has_it(asked.if_none_match, etag):
+            return Reply("304 Not Modified", headers, [], None)
+        headers.append(("Content-Type", "application/json"))
+        body = answer.plain
+        if zipped:
+            headers.append(("Content-Encoding", "gzip"))
+            if head and not answer.is_zipped:
+                return Reply("200 OK", headers, [], None)
+            body = answer.zipped()
+        headers.append(("Content-Length", str(body.size)))
+        if head:
+            return Reply("200 OK", headers, [], body.size)
+        sent = body.sent()
+        if not isinstance(sent, list):
+            sent = self._streams.limited(sent, whole=whole)
+        return Reply("200 OK", headers, sent, body.size)
+
+    def _found(self, answer: Answer, asked: Asked, query: Query) -> Found:
+        zipped = GZIP_MINIMUM <= answer.plain.size <= GZIP_MAXIMUM and accepts_gzip(
             asked.accept_encoding
         )
-        return Found(answer, zipped, self._keeper.age() if remembered else None)
-
-
-def reply(found: Found, asked: Asked) -> Reply:
-    """What is sent of an answer that was found, or that the client has it already."""
-    answer, zipped, age = found
-    etag = answer.zipped_etag if zipped else answer.etag
-    headers = [
-        ("Cache-Control", "private, no-cache"),
-        ("Vary", "Authorization, Accept-Encoding"),
-        ("ETag", etag),
-    ]
-    if age is not None:
-        headers.append(("Age", str(age)))
-    if _has_it(asked.if_none_match, etag):
-        return Reply("304 Not Modified", headers, [], None)
-    headers.append(("Content-Type", "application/json"))
-    body = answer.plain
-    if zipped:
-        headers.append(("Content-Encoding", "gzip"))
-        body = answer.zipped()
-    headers.append(("Content-Length", str(body.size)))
-    return Reply("200 OK", headers, body.sent(), body.size)
+        age = self._keeper.age() if query.from_memory else None
+        return Found(answer, zipped, not query.paged, age)
 
 
 def load_query(
@@ -155,7 +198,9 @@ def _load_query(
     schema: CustomersQuerySchema, query_string: str
 ) -> tuple[Query, tuple[str, str] | None]:
     arguments: dict[str, str] = {}
-    for name, value in parse_qsl(query_string, keep_blank_values=True):
+    # The first of several; what stands beyond the last place may as well be unknown.
+    parameters = query_string.split("&", MOST_PARAMETERS)[:MOST_PARAMETERS]
+    for name, value in parse_qsl("&".join(parameters), keep_blank_values=True):
         arguments.setdefault(name, value)
     try:
         return cast(Query, schema.load(arguments)), None
@@ -165,11 +210,17 @@ def _load_query(
         return Query(from_memory=bool(valid.get("from_memory"))), (str(name), words[0])
 
 
-@lru_cache(256)
 def accepts_gzip(accept_encoding: str | None) -> bool:
     """Whether an Accept-Encoding header takes gzip (RFC 9110, 12.5.3)."""
+    if not accept_encoding or len(accept_encoding) > LONGEST_ENCODINGS:
+        return False
+    return _accepts_gzip(accept_encoding)
+
+
+@lru_cache(256)
+def _accepts_gzip(accept_encoding: str) -> bool:
     weights: dict[str, float] = {}
-    for choice in (accept_encoding or "").lower().split(","):
+    for choice in accept_encoding.lower().split(","):
         coding, _, weight = choice.partition(";")
         digits = weight.strip().removeprefix("q=").strip()
         try:
@@ -186,53 +237,8 @@ def _has_it(if_none_match: str | None, etag: str) -> bool:
     )
 
 
-Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-
-
-class ShortCut:
-    """Answers the lists in front of Flask; all else, failures too, is Flask's."""
-
-    def __init__(self, flask: Wsgi, lists: Lists) -> None:
-        self._flask = flask
-        self._lists = lists
-        # Threads that answer at the same time hand Python's lock to each other whenever
-        # one looks at a file, at several times the cost of the look. Taking turns, they
-        # do not, and one look serves all who waited meanwhile. One lock for each mode:
-        # answers from memory wait for no snapshot that is being taken.
-        self._turns = {False: Lock(), True: Lock()}
-
-    def __call__(
-        self, environ: dict[str, Any], start_response: Callable[..., Any]
-    ) -> Iterable[bytes]:
-        of = PATHS.get(environ["PATH_INFO"])
-        if of is None or environ["REQUEST_METHOD"] != "GET" or environ["SCRIPT_NAME"]:
-            return self._flask(environ, start_response)
-        asked = environ[ASKED] = asked_of(environ)
-
-        def send(found: Found, caller: Caller) -> Iterable[bytes]:
-            sent = reply(found, asked)
-            request_id = sane_request_id(environ)
-            path, status = environ["PATH_INFO"], sent.status[:3]
-            log_request(
-                "GET", path, status, sent.size, asked.at, request_id, caller.kind
-            )
-            start_response(sent.status, [*sent.headers, ("X-Request-Id", request_id)])
-            return sent.body
-
-        try:
-            query, _ = load_query(of.query, asked.query_string)
-            with self._turns[query.from_memory]:
-                caller = self._lists.identify(of, asked)
-                found = self._lists.find(of, asked, caller)
-                if found.is_made:
-                    return send(found, caller)
-            return send(found, caller)
-        except Exception:
-            return self._flask(environ, start_response)  # which tells what is wrong
-
-
 def asked_of(environ: Mapping[str, Any]) -> Asked:
-    """What counts of a WSGI request."""
+    """Return what counts of a WSGI request."""
     return environ.get(ASKED) or Asked(
         environ.get("HTTP_AUTHORIZATION"),
         environ.get("REMOTE_ADDR"),

@@ -1,8 +1,6 @@
 """Data in: from files of several kinds to our own database, all of it or nothing."""
 
-import mmap
 import re
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +10,9 @@ import orjson
 
 from captured import Recorded, is_captured
 from config_file import add_config, is_config, listed
-from database import DatabaseUnavailable, Reader, Rows
+from database import Reader
 from draft import Draft, Model
+from failures import DatabaseUnavailable
 from linking import link
 from merging import Merge
 from models import (
@@ -26,9 +25,10 @@ from models import (
     row_type,
 )
 from own_database import Tables, read_tables, write_changes, writing
+from rows import Rows
+from sources import opened
 from table_rows import add_rows
 
-STANDARD_INPUT = Path("-")
 _VERSION = re.compile(r"v?\d+\.\d+")  # what gateways answer to GET /api/version
 _NOT_EVERYWHERE: dict[str, tuple[Model, ...]] = {
     "providers": (Provider, ProviderKey),
@@ -100,10 +100,12 @@ def read_files(paths: Iterable[Path]) -> list[Draft]:
     drafts = _Drafts()
     for path in paths:
         try:
-            if _is_database(path):
-                drafts.add_database(path)
-            else:
-                drafts.add(_parse(path), str(path))
+            with opened(path) as source:
+                if source.is_database:
+                    with source.database() as database:
+                        drafts.add_database(database, str(path))
+                else:
+                    drafts.add(source.parsed(), str(path))
         except OSError as problem:
             drafts.unreadable(f"{path}: cannot be read: {problem.strerror}")
         except DatabaseUnavailable as problem:
@@ -206,10 +208,10 @@ class _Drafts:
                 f"{source}: is neither a gateway's config.json nor one of its answers"
             )
 
-    def add_database(self, path: Path) -> None:
+    def add_database(self, path: Path, source: str) -> None:
         reader = Reader(path, MODELS, REQUIRED)
         try:
-            add_rows(self.recorded, reader.read(), str(path))
+            add_rows(self.recorded, reader.read(), source)
         finally:
             reader.close()
 
@@ -224,21 +226,3 @@ class _Drafts:
 
 def _says(draft: Draft) -> bool:
     return bool(draft.items or draft.problems or draft.notes or draft.unknown)
-
-
-def _is_database(path: Path) -> bool:
-    if path == STANDARD_INPUT:
-        return False
-    with path.open("rb") as file:
-        return file.read(16) == b"SQLite format 3\0"
-
-
-def _parse(path: Path) -> Any:
-    if path == STANDARD_INPUT:
-        return orjson.loads(sys.stdin.buffer.read())
-    with path.open("rb") as file:
-        if not path.stat().st_size:
-            return orjson.loads(b"")
-        # Mapped, not read: the parsed objects are the only copy.
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            return orjson.loads(memoryview(mapped))

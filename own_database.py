@@ -10,6 +10,8 @@ from typing import Any
 import peewee
 from peewee import SqliteDatabase
 
+from failures import kind_problem
+from locations import MAGIC
 from models import MODELS, columns, create_tables
 
 APPLICATION_ID = 0x474F564C  # "GOVL", in the file's header: tells ours from a gateway's
@@ -72,7 +74,13 @@ def _is_other_running(pid: int) -> bool:
 
 @contextmanager
 def _transaction(path: Path) -> Iterator[SqliteDatabase]:
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as problem:
+        # A new one is built beside the name that the user gave.
+        name = path.name.removesuffix(f".{os.getpid()}.new")
+        shown = path.with_name(name)
+        raise NotOurs(f"{shown} cannot be written: {problem.strerror}") from None
     # With a write-ahead log readers never wait, and a kill leaves nothing to roll back.
     database = SqliteDatabase(
         str(path),
@@ -92,13 +100,15 @@ def _transaction(path: Path) -> Iterator[SqliteDatabase]:
 def _require_ours(path: Path) -> None:
     """Look at the header, without SQLite: even opening a WAL database writes to it."""
     try:
+        if problem := kind_problem(path.stat().st_mode):
+            raise NotOurs(f"{path} {problem}")
         with path.open("rb") as file:
             header = file.read(100)
     except FileNotFoundError:
         return
     if not header:
         return  # an empty file is nobody's yet
-    if not header.startswith(b"SQLite format 3\0"):
+    if not header.startswith(MAGIC):
         raise NotOurs(f"{path} cannot be written: it is not an SQLite database")
     if int.from_bytes(header[68:72]) != APPLICATION_ID:
         raise NotOurs(

@@ -1,6 +1,7 @@
 """Every setting once: its name, its default, what it means, what it takes."""
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 from click import ClickException
 
+PREFIX = "GOVERNANCE_"
 MINIMUM_SECRET_BYTES = 32  # RFC 7518, section 3.2: as long as the HS256 digest
 
 
@@ -30,10 +32,8 @@ def _path(name: str, value: str) -> Path:
 
 
 def _seconds(name: str, value: str) -> float:
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = 0.0
+    plain = re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,9})?", value.strip(), re.ASCII)
+    seconds = float(value) if plain else 0.0
     if not 0.05 <= seconds <= 86_400:
         raise SettingError(
             f"{name} is {value!r}; it takes a number of seconds from 0.05 to 86400"
@@ -111,6 +111,12 @@ SETTINGS = {
         "how often the background check looks for a changed database",
         _seconds,
     ),
+    "shutdown_seconds": Setting(
+        "GOVERNANCE_SHUTDOWN_SECONDS",
+        "10",
+        "how long answers in progress may take when the service is told to end",
+        _seconds,
+    ),
     "virtual_key_scope": Setting(
         "GOVERNANCE_VIRTUAL_KEY_SCOPE",
         "own",
@@ -136,12 +142,27 @@ class Settings:
     jwt_secret_file: Path
     jwt_public_key_file: Path | None
     snapshot_seconds: float
+    shutdown_seconds: float
     virtual_key_scope: str
     auth: str
 
     def __repr__(self) -> str:
         # The generated one would print the secret.
         return f"Settings(database={str(self.database)!r})"
+
+
+def unknown_settings() -> list[str]:
+    """Return a sentence for each variable that is named as a setting, but is none."""
+    known = {setting.name for setting in SETTINGS.values()}
+    unknown = sorted(n for n in os.environ if n.startswith(PREFIX) and n not in known)
+    return [f"{name} is no setting{_suggestion(name, known)}" for name in unknown]
+
+
+def _suggestion(name: str, known: set[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, known, n=1, cutoff=0.85)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def load_settings(overrides: Mapping[str, str] | None = None) -> Settings:

@@ -14,9 +14,9 @@ import orjson
 import compression
 import values
 from changes import touched
-from database import Rows
 from index import Index
 from models import Row
+from rows import Rows
 from schemas import Query
 from view import View
 
@@ -157,6 +157,10 @@ class Snapshot:
     def customers(self, query: Query, scope: Scope) -> Answer:
         """The answer of the customers list to a query."""
         return self._answer("customers", query, scope)
+
+    def kept(self, name: str, query: Query, scope: Scope) -> Answer | None:
+        """Return an answer of the list of that name that was made before, if any."""
+        return self._answers.get((name, query, scope))
 
     def _answer(self, name: str, query: Query, scope: Scope) -> Answer:
         key = (name, query, scope)

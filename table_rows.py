@@ -6,7 +6,6 @@ from typing import Any
 import orjson
 
 import values
-from database import Rows
 from draft import Draft
 from file_fields import kept_secret, reference, value_hash
 from file_members import json_text, load_member
@@ -21,6 +20,7 @@ from models import (
     ProviderKey,
     VirtualKey,
 )
+from rows import Rows
 
 # The columns of config_keys that hold no secret; all others do, or may.
 NO_SECRETS = {

@@ -13,7 +13,8 @@ from pathlib import Path
 from time import time
 from typing import Any
 
-from files import replace_file
+from errors import WouldWait
+from files import read_small_file, replace_file
 from settings import SettingError, Settings, strong_secret
 
 log = logging.getLogger("governance")
@@ -48,15 +49,26 @@ class Verifier:
             read_secret(self._secret_file)  # a weak one stops the start
 
     def verify(self, token: str) -> Claims:
-        """The claims of a token that is genuine and not expired; else InvalidToken."""
-        digest = hashlib.sha256(token.encode("utf-8", "replace")).digest()
+        """Return the claims of a genuine token that has not expired.
+
+        Raises InvalidToken.
+        """
+        digest = _digest(token)
         claims = self._remembered.get(digest)
         if claims is None:
             claims = _claims(self._decode(token))
             self._remember(digest, claims)
-        if claims.expires <= time():
-            raise InvalidToken("it has expired")
-        return claims
+        return _unexpired(claims)
+
+    def remembered(self, token: str) -> Claims:
+        """Return the claims of a token that was verified before; else WouldWait.
+
+        Verifying reads a file, and may load a library. Raises InvalidToken.
+        """
+        claims = self._remembered.get(_digest(token))
+        if claims is None:
+            raise WouldWait
+        return _unexpired(claims)
 
     def _keys(self) -> Iterator[tuple[str, Any]]:
         if secret := self._secret or self._secret_of_file():
@@ -97,10 +109,20 @@ class Verifier:
             self._remembered[digest] = claims
 
 
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "replace")).digest()
+
+
+def _unexpired(claims: Claims) -> Claims:
+    if claims.expires <= time():
+        raise InvalidToken("it has expired")
+    return claims
+
+
 def read_secret(path: Path) -> bytes:
     """The secret in a file, empty where there is none; SettingError for a weak one."""
     try:
-        secret = path.read_bytes().strip()
+        secret = read_small_file(path).strip()
     except FileNotFoundError:
         return b""
     except OSError as problem:
@@ -153,7 +175,7 @@ def _load_public_key(path: Path | None) -> tuple[str, Any] | None:
 
     name = f"GOVERNANCE_JWT_PUBLIC_KEY_FILE {path}"
     try:
-        key = load_pem_public_key(path.read_bytes())
+        key = load_pem_public_key(read_small_file(path))
     except OSError as problem:
         raise SettingError(f"{name} cannot be read: {problem.strerror}") from None
     except Exception:

@@ -20,7 +20,7 @@ from benchmarks.servers import ROOT, first_answer
 from database import Reader
 from keeper import Keeper
 from models import MODELS, REQUIRED
-from serving import SWITCH_SECONDS
+from server import SWITCH_SECONDS
 
 LAUNCHES = 5
 CHANGES = 5

@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, abort, jsonify, request
+from granian.constants import HTTPModes, Interfaces
+from granian.log import LogLevels
+from granian.server import Server
 
 from database import Reader
 from index import Index
 from models import MODELS, REQUIRED
 from schemas import CustomersAnswerSchema, EntitySchema, TeamsAnswerSchema
-from serving import make_server
 from tree import Tree
+
+BLOCKING_THREADS = 128
 
 
 def make_ceiling(folder: Path) -> Flask:
@@ -116,8 +120,14 @@ def main() -> None:
         app = make_ceiling(Path(os.environ["CONSTANTS"]))
     else:
         app = make_naive(Path(os.environ["GOVERNANCE_DATABASE"]))
-    server = make_server("127.0.0.1", port, 1)
-    server.serve(target_loader=lambda: app, wrap_loader=False)
+    Server(
+        "rivals",
+        port=port,
+        interface=Interfaces.WSGI,
+        blocking_threads=BLOCKING_THREADS,
+        http=HTTPModes.http1,
+        log_level=LogLevels.error,
+    ).serve(target_loader=lambda: app, wrap_loader=False)
 
 
 if __name__ == "__main__":

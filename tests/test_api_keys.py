@@ -22,7 +22,7 @@ from api_keys import (
     revoke_api_key,
 )
 from commands import Lifetime
-from database import DatabaseUnavailable
+from failures import DatabaseUnavailable
 
 NOON = datetime(2026, 4, 1, 12, tzinfo=UTC)
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")

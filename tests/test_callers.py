@@ -149,7 +149,6 @@ def public_pem(private_key: Any) -> bytes:
         ("Authorization", "Bearer "),
         ("Authorization", "Bearer    "),
         ("Authorization", "{key}"),
-        ("Authorization", "Basic {key}"),
         ("Authorization", "Token {key}"),
         ("Authorization", "Bearer:{key}"),
         ("Authorization", "Bearer{key}"),
@@ -168,6 +167,23 @@ def test_anything_but_a_bearer_token_is_no_credential(
     response = client.get(f"/api/governance/{route}", headers=headers)
 
     assert refusal(response) == NO_CREDENTIAL
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("scheme", ["Basic", "basic", "DIGEST", "Negotiate"])
+def test_another_scheme_is_named_as_not_accepted(
+    gateway: Gateway, client: FlaskClient, api_key: str, scheme: str, route: str
+) -> None:
+    headers = {"Authorization": f"{scheme} {api_key}"}
+
+    response = client.get(f"/api/governance/{route}", headers=headers)
+
+    assert refusal(response) == (
+        401,
+        "missing_credentials",
+        f"Authorization: {scheme.capitalize()} is not accepted here;"
+        " send the header Authorization: Bearer <token>.",
+    )
 
 
 @pytest.mark.parametrize("route", ROUTES)

@@ -10,9 +10,10 @@ from gateway import T0, Gateway
 
 import models
 from checking import Finding, check_rows, count
-from database import Reader, Rows
+from database import Reader
 from loading import load_files
 from models import MODELS, REQUIRED
+from rows import Rows
 from values import ZERO_TIME
 
 DEMO = Path(__file__).parent.parent / "data" / "demo.json"

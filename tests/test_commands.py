@@ -15,7 +15,7 @@ from flask.cli import FlaskGroup
 from gateway import Gateway, fill
 
 import commands
-import serving
+import server
 from api_keys import ApiKeyReader, list_api_keys, revoke_api_key
 
 ROOT = Path(__file__).parent.parent
@@ -51,7 +51,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         calls.append((host, port, workers))
         ready({"url": f"http://{host}:{port}", "pid": 1, "teams": 2})
 
-    monkeypatch.setattr(serving, "serve", serve)
+    monkeypatch.setattr(server, "serve", serve)
     return calls
 
 
@@ -205,9 +205,9 @@ def test_what_cannot_be_served_ends_with_a_sentence(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def serve(*args: Any) -> None:
-        raise serving.CannotServe("cannot listen on this port")
+        raise server.CannotServe("cannot listen on this port")
 
-    monkeypatch.setattr(serving, "serve", serve)
+    monkeypatch.setattr(server, "serve", serve)
 
     result = run("serve")
 
@@ -366,8 +366,8 @@ def test_a_new_demo_key_revokes_the_one_that_cannot_be_shown(
 @pytest.mark.parametrize(
     ("environment", "command"),
     [
-        ({}, "flask demo --port 8080"),
-        ({"PORT": "9000"}, "flask demo --port 9000"),
+        ({}, "flask --app app demo --port 8080"),
+        ({"PORT": "9000"}, "flask --app app demo --port 9000"),
     ],
 )
 def test_make_run_serves_the_demo_on_the_port_it_is_told(

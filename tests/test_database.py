@@ -2,6 +2,8 @@
 
 import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +13,12 @@ import pytest
 from gateway import Gateway, fill
 
 import database
-from database import DatabaseUnavailable, Reader
+import images
+import rows
+from database import Reader
+from failures import DatabaseUnavailable
+from images import PlainFile, open_files
+from locations import Location
 from models import MODELS, REQUIRED, Budget, Team
 
 
@@ -82,7 +89,8 @@ def folder(path: Path) -> dict[str, bytes]:
 # Noticing
 
 
-def test_the_mark_stays_without_a_change(reader: Reader) -> None:
+def test_the_mark_stays_without_a_change(reader: Reader, path: Path) -> None:
+    leave_alone(path)
     marks = {reader.mark(), reader.mark()}
     reader.read()
 
@@ -203,31 +211,10 @@ def test_a_commit_between_two_tables_is_never_seen_half(
             commit_if_free(writer, "after")
         return select(*args)
 
-    select = database._select
-    monkeypatch.setattr(database, "_select", select_and_commit)
+    select = rows._select
+    monkeypatch.setattr(rows, "_select", select_and_commit)
 
     assert seen(reader.read()) in {("before", "before"), ("after", "after")}
-
-
-@pytest.mark.parametrize("journal", ["wal"], indirect=True)
-def test_a_first_writer_between_two_tables_is_never_seen_half(
-    reader: Reader, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls = []
-
-    def select_and_commit(*args: Any) -> Any:
-        calls.append(args)
-        if len(calls) == 4:  # after the teams, before the budgets
-            connection = sqlite3.connect(path, isolation_level=None)
-            rename(connection, "after")
-            connection.close()  # which also moves the log into the file
-        return select(*args)
-
-    select = database._select
-    monkeypatch.setattr(database, "_select", select_and_commit)
-    reader.mark()  # an idle file: it is opened without locks
-
-    assert seen(reader.read()) == ("after", "after")
 
 
 def commit_if_free(connection: sqlite3.Connection, name: str) -> None:
@@ -308,6 +295,38 @@ def test_nothing_stays_of_a_writer_that_we_read_beside(
     assert list(folder(path)) == ["config.db"]
 
 
+def test_nothing_stays_where_the_journal_mode_changes_again_and_again(
+    reader: Reader, path: Path
+) -> None:
+    program = (
+        "import sqlite3, sys\n"
+        "connection = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "for number in range(200):\n"
+        "    mode = ('wal', 'delete')[number % 2]\n"
+        "    connection.execute(f'PRAGMA journal_mode = {mode}')\n"
+        "    connection.execute('UPDATE governance_teams SET config_hash = 1')\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, path])
+
+    while process.poll() is None:
+        with suppress(DatabaseUnavailable):
+            reader.mark()
+            reader.read()
+
+    assert process.returncode == 0  # no write of its failed
+    assert list(folder(path)) == ["config.db"]
+
+
+def test_a_database_that_is_away_is_not_made(reader: Reader, path: Path) -> None:
+    path.unlink()
+
+    for ask in (reader.mark, reader.read, reader.verify):
+        with pytest.raises(DatabaseUnavailable):
+            ask()
+
+    assert folder(path) == {}
+
+
 def test_a_writer_is_not_kept_waiting_by_an_idle_reader(
     reader: Reader, writer: sqlite3.Connection
 ) -> None:
@@ -353,6 +372,46 @@ def empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
+def make_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def link_to_a_device(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
+def link_to_itself(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path)
+
+
+def put_an_endless_view_in_place_of_teams(path: Path) -> None:
+    drop_teams(path)
+    connection = sqlite3.connect(path)
+    connection.execute(
+        "CREATE VIEW Governance_Teams AS WITH RECURSIVE endless(id) AS"
+        " (SELECT 1 UNION ALL SELECT id + 1 FROM endless) SELECT id FROM endless"
+    )
+    connection.commit()
+    connection.close()
+
+
+def mix_with_pages_of_another_database(path: Path) -> None:
+    other = path.with_name("other.db")
+    connection = sqlite3.connect(other)
+    connection.execute("CREATE TABLE first (a)")
+    connection.execute("INSERT INTO first VALUES (zeroblob(100000))")
+    connection.commit()
+    connection.close()
+    pages = other.read_bytes()
+    other.unlink()
+    content = path.read_bytes()
+    half = len(content) // 8192 * 4096
+    path.write_bytes(content[:half] + pages[half:] + content[max(half, len(pages)) :])
+
+
 def drop_teams(path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("DROP TABLE governance_teams")
@@ -369,6 +428,14 @@ FAILURES = [
     (overwrite_pages, "is damaged"),
     (empty, "has no table governance_customers"),
     (drop_teams, "has no table governance_teams"),
+    (make_pipe, "is a pipe, not a file"),
+    (link_to_a_device, "is a device, not a file"),
+    (link_to_itself, "cannot be read: too many levels of symbolic links"),
+    (
+        put_an_endless_view_in_place_of_teams,
+        "has a view where the table Governance_Teams should be",
+    ),
+    (mix_with_pages_of_another_database, "is damaged"),
 ]
 
 
@@ -388,6 +455,78 @@ def test_a_failure_is_named(
     assert str(failure.value) == f"{path} {reason}"
 
 
+@pytest.mark.parametrize("journal", ["delete"], indirect=True)
+def test_a_hot_journal_is_named_with_what_to_do(path: Path, reader: Reader) -> None:
+    program = (
+        "import os, signal, sqlite3, sys\n"
+        "connection = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "connection.execute('PRAGMA cache_size = 1')\n"
+        "connection.execute('BEGIN')\n"
+        "connection.execute('CREATE TABLE t AS SELECT zeroblob(99999)')\n"
+        "connection.execute('UPDATE governance_teams SET config = zeroblob(99999)')\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, path], check=False)
+    before = folder(path)
+
+    with pytest.raises(DatabaseUnavailable) as failure:
+        reader.read()
+
+    assert failure.value.reason == (
+        "was left in the middle of a change, which config.db-journal can undo:"
+        " open it once with the gateway, or with sqlite3"
+    )
+    assert folder(path) == before
+    sqlite3.connect(path).execute("SELECT * FROM governance_teams").close()
+    assert seen(reader.read())[0] == "Skunkworks"
+
+
+@pytest.mark.parametrize("journal", ["delete"], indirect=True)
+@pytest.mark.parametrize("times", [1, 10_000])
+def test_a_file_that_is_overwritten_while_it_is_read_is_read_again(
+    reader: Reader, path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """As `cp` does, which takes no lock."""
+    copy, copies = PlainFile._main_copy, []
+    monkeypatch.setattr(images, "TRY_SECONDS", 0.05)
+
+    def copy_and_overwrite(files: PlainFile) -> bytearray:
+        copies.append(copy(files))
+        if len(copies) <= times:
+            os.utime(path, ns=(0, len(copies)))
+        return copies[-1]
+
+    monkeypatch.setattr(PlainFile, "_main_copy", copy_and_overwrite)
+
+    if times == 1:
+        assert len(reader.read()[Team]) == 4
+        assert len(copies) == 2
+    else:
+        with pytest.raises(DatabaseUnavailable, match=r"other than SQLite"):
+            reader.read()
+
+
+@pytest.mark.parametrize("journal", ["delete"], indirect=True)
+def test_a_commit_while_the_file_is_copied_is_copied_whole(
+    reader: Reader, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy, copies = PlainFile._main_copy, []
+
+    def copy_and_commit(files: PlainFile) -> bytearray:
+        copies.append(copy(files))
+        if len(copies) == 1:
+            times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+            connection = sqlite3.connect(path, isolation_level=None)
+            rename(connection, "after")
+            connection.close()
+            os.utime(path, ns=times)  # within one tick of the clock
+        return copies[-1]
+
+    monkeypatch.setattr(PlainFile, "_main_copy", copy_and_commit)
+
+    assert seen(reader.read()) == ("after", "after")
+
+
 @pytest.mark.parametrize(("harm", "reason"), FAILURES)
 def test_a_file_that_is_put_back_is_read_again(
     reader: Reader, path: Path, harm: Callable[..., None], reason: str
@@ -400,6 +539,7 @@ def test_a_file_that_is_put_back_is_read_again(
 
     if path.is_dir():
         path.rmdir()
+    path.unlink(missing_ok=True)
     path.write_bytes(whole)
 
     assert reader.read() == before
@@ -433,19 +573,6 @@ def test_a_writer_with_a_log_locks_nobody_out(
     assert seen(rows) == ("committed", "committed")
 
 
-def test_the_mark_after_a_failure_is_another(reader: Reader, path: Path) -> None:
-    before = reader.mark()
-    aside = path.with_name("aside")
-    path.rename(aside)
-    with pytest.raises(DatabaseUnavailable, match="does not exist"):
-        reader.mark()
-
-    aside.rename(path)
-
-    # The very same file: nothing shows whether it was written to meanwhile.
-    assert reader.mark() != before
-
-
 def test_a_table_that_is_the_same_is_not_held_twice(
     reader: Reader, writer: sqlite3.Connection
 ) -> None:
@@ -462,15 +589,13 @@ def test_a_table_that_is_the_same_is_not_held_twice(
 def test_a_log_that_goes_away_while_it_is_looked_at_is_no_failure(
     reader: Reader, writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look = database._log_version
-
-    def look_too_late(path: Path) -> Any:
+    def open_too_late(location: Location) -> Any:
         writer.close()  # the last to close folds the log in and removes it
-        return look(path)
+        return open_files(location)
 
-    writer.execute("DELETE FROM governance_teams")
     before = reader.mark()
-    monkeypatch.setattr(database, "_log_version", look_too_late)
+    writer.execute("DELETE FROM governance_teams")
+    monkeypatch.setattr(database, "open_files", open_too_late)
 
     after = reader.mark()
 

@@ -12,11 +12,12 @@ from gateway import T0, T1, T2, T3, Gateway, add_model_configs
 
 import models
 from column_kinds import readers
-from database import Reader, Rows
+from database import Reader
 from export_notes import left_out, named_twice, passed_over
 from exporting import ExportError, export_config, write_config
 from loading import load_files
 from models import MODELS, REQUIRED
+from rows import Rows
 from schemas import Query
 from snapshot import Scope, Snapshot
 

@@ -441,6 +441,9 @@ def test_readyz_tells_age_and_counts_without_credentials(
     assert response.status_code == 200
     assert response.get_json() == {
         "ready": True,
+        "database": {"ready": True},
+        "memory": {"ready": True, "age": 0},
+        "api_keys": {"ready": True},
         "age": 0,
         "teams": 4,
         "customers": 2,
@@ -456,7 +459,15 @@ def test_readyz_is_503_before_there_is_a_snapshot(
     response = client.get("/readyz")
 
     assert response.status_code == 503
-    assert response.get_json() == {"ready": False, "age": None, "last_failure": None}
+    reason = {"ready": False, "reason": "no snapshot was taken yet"}
+    assert response.get_json() == {
+        "ready": False,
+        "database": reason,
+        "memory": {**reason, "age": None},
+        "api_keys": {"ready": True},
+        "age": None,
+        "last_failure": None,
+    }
 
 
 @pytest.mark.usefixtures("no_background_check")
@@ -476,18 +487,41 @@ def test_readyz_tells_why_there_is_no_snapshot(
 
 
 @pytest.mark.usefixtures("no_background_check")
-def test_readyz_is_ready_and_tells_the_failure_while_memory_answers(
-    filled: Gateway, client: FlaskClient, ask: Ask
+@pytest.mark.parametrize("asked_between", [False, True])
+def test_readyz_is_503_when_only_memory_can_answer(
+    filled: Gateway, client: FlaskClient, ask: Ask, asked_between: bool
 ) -> None:
     ask(TEAMS)
 
     filled.path.unlink()
-    ask(TEAMS)
+    if asked_between:
+        ask(TEAMS)
     response = client.get("/readyz")
 
     body = response.get_json()
-    assert (response.status_code, body["ready"], body["teams"]) == (200, True, 4)
-    assert body["last_failure"]["reason"] == "the database does not exist"
+    assert (response.status_code, body["ready"], body["teams"]) == (503, False, 4)
+    assert body["database"] == {
+        "ready": False,
+        "reason": "the database does not exist",
+    }
+    assert body["memory"]["ready"]
+
+
+@pytest.mark.usefixtures("no_background_check")
+def test_readyz_is_503_when_the_api_keys_cannot_be_read(
+    filled: Gateway, client: FlaskClient, ask: Ask, tmp_path: Path
+) -> None:
+    ask(TEAMS)
+
+    (tmp_path / "access.db").write_bytes(b"garbage " * 1000)
+    response = client.get("/readyz")
+
+    assert response.status_code == 503
+    assert response.get_json()["database"] == {"ready": True}
+    assert response.get_json()["api_keys"] == {
+        "ready": False,
+        "reason": "the API keys' file is not an SQLite database",
+    }
 
 
 def test_readyz_becomes_ready_by_itself(filled: Gateway, app: Flask) -> None:
@@ -517,7 +551,8 @@ def test_health_does_not_look_at_credentials(
 
 LINE = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z INFO (?P<method>\S+) (?P<path>\S+)"
-    r" (?P<status>\d+) (?P<bytes>\d+|-) \d+\.\d\dms (?P<id>\S+) (?P<kind>\S+)"
+    r" (?P<status>\d+) (?P<bytes>\d+|-) \d+\.\d\dms (?P<id>\S+) (?P<address>\S+)"
+    r" (?P<caller>\S+)"
 )
 
 
@@ -534,11 +569,12 @@ def test_a_request_is_one_line_with_its_fields(
     assert request_lines(log) == [
         {
             "method": "GET",
-            "path": TEAMS,
+            "path": f"{TEAMS}?limit=1",
             "status": "200",
             "bytes": str(len(response.data)),
             "id": "test-1",
-            "kind": "management-API-key",
+            "address": "127.0.0.1",
+            "caller": "management-API-key:tests",
         }
     ]
     assert log.getvalue().count("\n") == 1
@@ -567,7 +603,7 @@ def test_requests_of_nobody_are_logged_too(
 
     (line,) = request_lines(log)
     assert (line["method"], line["path"], line["status"]) == (method, path, status)
-    assert (line["id"], line["kind"]) == (response.headers["X-Request-Id"], "-")
+    assert (line["id"], line["caller"]) == (response.headers["X-Request-Id"], "-")
 
 
 @pytest.mark.parametrize(
@@ -592,7 +628,7 @@ def test_the_log_tells_the_kind_of_caller(
     ask(TEAMS, token=make_credential())
 
     (line,) = request_lines(log)
-    assert line["kind"] == kind
+    assert line["caller"] == kind
 
 
 def test_the_log_tells_that_authentication_is_off(
@@ -601,7 +637,7 @@ def test_the_log_tells_that_authentication_is_off(
     make_app(GOVERNANCE_AUTH="off").test_client().get(TEAMS)
 
     (line,) = request_lines(log)
-    assert (line["status"], line["kind"]) == ("200", "nobody")
+    assert (line["status"], line["caller"]) == ("200", "nobody")
 
 
 @pytest.mark.parametrize("path", ["/a\nb", "/a b", "/a\x1b[31mb", "/ü\u2028x", "/\x00"])

@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 from gateway import Gateway
 
-import database
 import keeper
-from database import DatabaseUnavailable, Mark, Reader, Rows
+import rows
+from database import Mark, Reader
+from failures import DatabaseUnavailable
 from keeper import Keeper
 from models import MODELS, REQUIRED
+from rows import Rows
 from snapshot import Snapshot
 
 DEADLINE = 10  # seconds until a test gives up; none waits that long when all is well
@@ -208,6 +210,18 @@ def test_what_requests_left_behind_is_not_kept_with_a_snapshot(
 
     assert left_behind() is None
     assert gc.isenabled()
+
+
+def test_a_snapshot_is_not_walked_through_by_the_collector(
+    kept: Keeper, gateway: Gateway
+) -> None:
+    gc.unfreeze()
+
+    kept.current()
+
+    # More than what was there already: the snapshot is among what is frozen.
+    assert gc.get_freeze_count() > 1000
+    assert not any(isinstance(each, Snapshot) for each in gc.get_objects())
 
 
 def test_the_collector_rests_while_a_snapshot_is_taken_and_not_after(
@@ -411,7 +425,9 @@ def test_a_failed_look_does_not_make_the_snapshot_younger(
 
 
 def test_the_state_before_the_first_snapshot(kept: Keeper) -> None:
-    assert kept.state() == {"ready": False, "age": None, "last_failure": None}
+    state = kept.state()
+
+    assert (state["ready"], state["age"], state["last_failure"]) == (False, None, None)
 
 
 def test_the_state_tells_age_counts_and_the_last_failure(
@@ -430,7 +446,9 @@ def test_the_state_tells_age_counts_and_the_last_failure(
     failure = state.pop("last_failure")
     assert failure["reason"] == "the database does not exist"
     assert state == {
-        "ready": True,
+        "ready": False,
+        "database": {"ready": False, "reason": "the database does not exist"},
+        "memory": {"ready": True, "age": 3},
         "age": 3,
         "teams": 1,
         "customers": 1,
@@ -513,8 +531,8 @@ def test_the_first_snapshot_reads_each_table_once(
         selected.append(model)
         return original(connection, model)
 
-    original = database._select
-    monkeypatch.setattr(database, "_select", select)
+    original = rows._select
+    monkeypatch.setattr(rows, "_select", select)
 
     kept.current()
     kept.current()

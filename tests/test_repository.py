@@ -2,8 +2,11 @@
 
 import json
 import re
+import shutil
+import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +15,13 @@ import pytest
 from flask import Flask
 from marshmallow import Schema
 
+from commands import COMMANDS
 from database import Reader
 from loading import load_files
 from models import MODELS, REQUIRED
 from schemas import CustomerSchema, Query, Related, TeamSchema
 from settings import SETTINGS
-from snapshot import Scope, Snapshot
+from snapshot import EVERYTHING, Scope, Snapshot
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted(ROOT.glob("*.py"))
@@ -40,19 +44,20 @@ def readme() -> str:
     return (ROOT / "README.md").read_text()
 
 
-@pytest.mark.parametrize("setting", SETTINGS.values(), ids=lambda s: s.name)
-def test_the_readme_names_every_setting_with_its_default(
-    readme: str, setting: Any
-) -> None:
-    # A name may be the beginning of another's.
-    lines = [
-        line
-        for line in readme.splitlines()
-        if re.search(rf"\b{setting.name}\b(?!_)", line)
+def rows(readme: str, heading: str) -> list[list[str]]:
+    """The cells of the rows of the table under a heading."""
+    section = readme.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[1:]]
+
+
+def test_the_readme_has_a_row_for_each_setting_with_its_default(readme: str) -> None:
+    expected = [
+        (f"`{setting.name}`", f"`{setting.default}`" if setting.default else "")
+        for setting in SETTINGS.values()
     ]
 
-    assert lines
-    assert any(setting.default in line for line in lines)
+    assert [(row[0], row[1]) for row in rows(readme, "Settings")] == expected
 
 
 def test_the_readme_names_no_setting_that_is_none(readme: str) -> None:
@@ -61,34 +66,56 @@ def test_the_readme_names_no_setting_that_is_none(readme: str) -> None:
     assert named <= {setting.name for setting in SETTINGS.values()}
 
 
-def test_the_readme_names_every_command(readme: str, app: Flask) -> None:
-    ours = {"serve", "demo", "load", "api-key", "token"}
-    commands = {name: app.cli.commands[name] for name in ours}
+def test_the_readme_has_a_row_for_each_command_with_its_options(readme: str) -> None:
+    commands = {command.name or "": command for command in COMMANDS}
+    shown = {row[0].strip("`"): row[0] for row in rows(readme, "Commands")}
 
-    named = re.findall(r"`(?:flask )?([^`]*)`", readme)
-    missing = [
-        command
-        for command in _paths(commands)
-        if not any(re.match(rf"{command}\b", text) for text in named)
-    ]
+    for path, command in _paths(commands):
+        row = next((row for text, row in shown.items() if text.startswith(path)), "")
+        options = [o for p in command.params for o in p.opts if o.startswith("--")]
+        # The demo's are those of `serve`.
+        assert row, f"there is no row for {path}"
+        assert path == "demo" or [o for o in options if o not in row] == []
+    named = {option for row in shown for option in re.findall(r"--[a-z-]+", row)}
+    known = {
+        o for _, command in _paths(commands) for p in command.params for o in p.opts
+    }
+    assert named <= known
 
-    assert missing == []
+
+def test_the_readme_shows_the_defaults_of_options(readme: str) -> None:
+    commands = {command.name or "": command for command in COMMANDS}
+    text = " ".join(row[0] for row in rows(readme, "Commands"))
+
+    for option, value in re.findall(r"\[(--[a-z-]+) ([0-9a-z]+)\]", text):
+        defaults = {
+            str(parameter.default)
+            for _, command in _paths(commands)
+            for parameter in command.params
+            if option in parameter.opts
+        }
+        # What has no default is shown with an example.
+        assert value in defaults or "None" in defaults or option in EXAMPLES
+
+
+EXAMPLES = {"--every", "--expires", "--layout"}
 
 
 def test_every_command_of_ours_has_a_help(app: Flask) -> None:
-    ours = {"serve", "demo", "load", "api-key", "token"}
-
-    assert ours <= set(app.cli.commands)
-    assert [n for n in ours if not app.cli.commands[n].help] == []
+    assert {command.name for command in COMMANDS} <= set(app.cli.commands)
+    assert [c.name for c in COMMANDS if not c.help] == []
 
 
-def _paths(commands: dict[str, click.Command]) -> Iterator[str]:
-    """Each command as it is typed, those in groups too."""
+def _paths(
+    commands: dict[str, click.Command],
+) -> Iterator[tuple[str, click.Command]]:
+    """Each command and how it is typed, those in groups too."""
     for name, command in commands.items():
         if isinstance(command, click.Group):
-            yield from (f"{name} {inner}" for inner in _paths(command.commands))
+            for inner, each in _paths(command.commands):
+                yield f"{name} {inner}", each
         else:
-            yield name
+            yield name, command
 
 
 @pytest.mark.parametrize("command", ["make run", "make test"])
@@ -99,6 +126,33 @@ def test_the_readme_names_the_two_commands(readme: str, command: str) -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
 def test_the_readme_has_a_line_for_every_source_file(readme: str, path: Path) -> None:
     assert path.name in readme
+
+
+def test_the_answer_that_the_readme_shows_is_the_demos(
+    readme: str, tmp_path: Path
+) -> None:
+    load_files([DEMO], tmp_path / "own.db")
+    with closing(Reader(tmp_path / "own.db", MODELS, REQUIRED)) as reader:
+        answer = Snapshot(reader.read()).teams(Query(), EVERYTHING)
+    (first, *_) = json.loads(b"".join(answer.plain.parts()))["teams"]
+    shown = readme.partition("```json\n")[2].partition("```")[0]
+
+    for name, value in re.findall(r'"(id|name|max_limit)": ("[^"]*"|\d+)', shown):
+        assert f'"{name}":{value}' in json.dumps(first, separators=(",", ":"))
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+def test_the_unit_in_the_readme_is_valid(readme: str, tmp_path: Path) -> None:
+    unit = tmp_path / "governance-lists.service"
+    text = readme.partition("```ini\n")[2].partition("```")[0]
+    # The program has to be there, which it is not on this machine.
+    unit.write_text(re.sub(r"ExecStart=\S+", "ExecStart=/bin/true", text))
+
+    checked = subprocess.run(
+        ["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False
+    )
+
+    assert (checked.returncode, unit.name in checked.stderr) == (0, False)
 
 
 # Pins and sizes

@@ -1,103 +1,20 @@
 """`flask serve` as a process of its own: what it prints, answers and how it ends."""
 
-import http.client
 import json
-import os
-import selectors
 import signal
 import socket
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from gateway import Gateway, fill
+from service import DEADLINE, PATHS, Service, end, settings_in, start
 
 from api_keys import create_api_key
-
-ROOT = Path(__file__).parent.parent
-DEADLINE = 15  # seconds until a test gives up; none waits that long when all is well
-PATHS = ["/api/governance/teams", "/api/governance/customers"]
-
-
-class Service:
-    """A running `flask serve` and the line that it printed when it was ready."""
-
-    def __init__(self, settings: dict[str, str], *options: str) -> None:
-        self.process = start(settings, "--port", "0", *options)
-        self.line = _first_line(self.process)
-        assert self.line.startswith("ready "), self.end()
-        self.ready = json.loads(self.line.removeprefix("ready "))
-        address = urlsplit(self.ready["url"])
-        self.host, self.port = str(address.hostname), int(address.port or 0)
-
-    def connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection(self.host, self.port, timeout=DEADLINE)
-
-    def request(
-        self, path: str, token: str | None = None, method: str = "GET"
-    ) -> tuple[http.client.HTTPResponse, bytes]:
-        connection = self.connect()
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        connection.request(method, path, headers=headers)
-        response = connection.getresponse()
-        body = response.read()
-        connection.close()
-        return response, body
-
-    def end(self) -> tuple[str, str]:
-        """End it; what is left of its output."""
-        return end(self.process)
-
-
-def start(settings: dict[str, str], *options: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "flask", "serve", *options],
-        cwd=ROOT,
-        env=_environment(settings),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def end(process: "subprocess.Popen[str]") -> tuple[str, str]:
-    """End a process that may have ended already; what is left of its output.
-
-    With its workers, if need be: they would outlive it and hold on to its output.
-    """
-    process.terminate()
-    try:
-        return process.communicate(timeout=DEADLINE)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)  # a group of its own: no other's
-        return process.communicate(timeout=DEADLINE)
-
-
-def _environment(settings: dict[str, str]) -> dict[str, str]:
-    ours = {n: v for n, v in os.environ.items() if not n.startswith("GOVERNANCE_")}
-    return {**ours, **settings}
-
-
-def _first_line(process: "subprocess.Popen[str]") -> str:
-    assert process.stdout is not None
-    with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ)
-        return process.stdout.readline() if selector.select(DEADLINE) else ""
-
-
-def settings_in(folder: Path) -> dict[str, str]:
-    return {
-        "GOVERNANCE_DATABASE": str(folder / "config.db"),
-        "GOVERNANCE_ACCESS_DATABASE": str(folder / "access.db"),
-        "GOVERNANCE_JWT_SECRET_FILE": str(folder / "jwt-secret"),
-    }
 
 
 def _ids(body: bytes) -> list[str]:
@@ -362,7 +279,7 @@ REFUSALS: list[Any] = [
         {},
         [],
         "{database} does not exist. Name a gateway's database in GOVERNANCE_DATABASE,"
-        " or make one with: flask load data/demo.json",
+        " or make one with: flask --app app load data/demo.json",
         id="no database",
     ),
     pytest.param(
@@ -370,7 +287,7 @@ REFUSALS: list[Any] = [
         {},
         [],
         "{database} is not an SQLite database. Name a gateway's database in"
-        " GOVERNANCE_DATABASE, or make one with: flask load data/demo.json",
+        " GOVERNANCE_DATABASE, or make one with: flask --app app load data/demo.json",
         id="not a database",
     ),
     pytest.param(
@@ -378,7 +295,7 @@ REFUSALS: list[Any] = [
         {},
         [],
         "{database} has no table governance_customers. Name a gateway's database in"
-        " GOVERNANCE_DATABASE, or make one with: flask load data/demo.json",
+        " GOVERNANCE_DATABASE, or make one with: flask --app app load data/demo.json",
         id="not a gateway's",
     ),
     pytest.param(

@@ -20,6 +20,7 @@ EACH: dict[str, tuple[Any, str, Any]] = {
     "jwt_secret_file": (Path("data/jwt-secret"), "/run/s", Path("/run/s")),
     "jwt_public_key_file": (None, "key.pem", Path("key.pem")),
     "snapshot_seconds": (2.0, "0.5", 0.5),
+    "shutdown_seconds": (10.0, "30", 30.0),
     "virtual_key_scope": ("own", "all", "all"),
     "auth": ("on", "off", "off"),
 }

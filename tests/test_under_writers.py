@@ -4,6 +4,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -123,16 +124,18 @@ def test_an_answer_is_never_older_than_the_last_commit_before_it(
     get: Callable[..., Any], writer: Writer
 ) -> None:
     writer.start()
-    behind, seen = [], set()
+    behind: list[int] = []
+    seen: set[int] = set()
+    deadline = monotonic() + 60  # a busy machine gives the writer little time
 
-    for _ in range(REQUESTS):
+    while len(behind) < REQUESTS or len(seen) <= 10:
+        assert monotonic() < deadline, "the writer did not write"
         committed = writer.committed
         answered = max(commits_in(team_in(get("teams").json)))
         behind.append(committed - answered)
         seen.add(answered)
 
     assert max(behind) <= 0
-    assert len(seen) > 10  # the writer did write meanwhile
 
 
 def test_an_answer_from_memory_never_goes_back(

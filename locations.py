@@ -1,0 +1,92 @@
+"""Which file a database's name leads to, and what of it cannot be seen from there."""
+
+import os
+import stat
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+from failures import kind_problem
+
+MAGIC = b"SQLite format 3\0"  # what every SQLite database begins with
+SEVERAL_NAMES = (
+    "has several names (hard links), and its write-ahead log or journal may be beside"
+    " another one; give it one name only"
+)
+MOUNTED_ALONE = (
+    "is mounted as a single file, so that its write-ahead log or journal cannot be"
+    " seen; mount its folder instead"
+)
+
+
+class Location(NamedTuple):
+    """Which files a database and its write-ahead log are, whatever is in them."""
+
+    name: str  # the real one, to which links lead
+    device: int
+    inode: int
+    log: int | None  # the inode of a log with content
+
+    @property
+    def log_name(self) -> str:
+        return f"{self.name}-wal"
+
+
+class Found(NamedTuple):
+    """Where a database is, when it was last written, and why it cannot be served."""
+
+    location: Location
+    main: os.stat_result
+    log: os.stat_result | None
+    problem: str | None
+
+
+def find(name: str) -> Found:
+    """Return what a database's name leads to, through links. Raises OSError."""
+    main = os.lstat(name)
+    if stat.S_ISLNK(main.st_mode):
+        # The log stands beside the file itself, not beside a link to it.
+        name = os.path.realpath(name)
+        main = os.stat(name)
+    try:
+        log = os.stat(f"{name}-wal")
+    except FileNotFoundError:
+        log = None
+    if log is not None and not log.st_size:
+        log = None
+    location = Location(name, main.st_dev, main.st_ino, log.st_ino if log else None)
+    return Found(location, main, log, kind_problem(main.st_mode) or _names(main, log))
+
+
+def _names(main: os.stat_result, log: os.stat_result | None) -> str | None:
+    """The log that is beside this name is the one in use, if it has no other name."""
+    own_log = log is not None and log.st_nlink == 1
+    return SEVERAL_NAMES if main.st_nlink > 1 and not own_log else None
+
+
+def is_mounted_alone(name: str) -> bool:
+    """Whether a file is a mount point, as where a container was given it alone."""
+    try:
+        with open("/proc/self/mountinfo", "rb") as mounts:
+            # Octal escapes stand for blanks and the like (proc(5)).
+            places = (line.split()[4] for line in mounts)
+            return os.fsencode(os.path.realpath(name)) in map(_unescaped, places)
+    except OSError:
+        return False  # not Linux
+
+
+def _unescaped(place: bytes) -> bytes:
+    return place.decode("unicode_escape").encode("latin-1")
+
+
+def is_database(path: Path) -> bool:
+    """Whether there is a file at a path that begins as SQLite databases do."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
+def uri_of(name: str | Path, access: str) -> str:
+    """Return the URI of a database file (sqlite.org/uri.html), whatever its name."""
+    return f"file:{quote(os.fsencode(name))}?{access}"
