@@ -15,6 +15,7 @@ from gateway import Gateway, add_model_configs, fill
 from test_copying import lists
 from test_loading import BUDGET, CUSTOMER, KEY, LIMIT, TEAM, answers, governance, rows
 
+from file_fields import value_hash
 from loading import Loaded, LoadError, load_files
 from values import stored_time
 
@@ -521,6 +522,15 @@ def test_null_is_as_good_as_nothing(own: Own) -> None:
     assert own.key()["is_active"] is True
 
 
+def test_a_reference_that_is_empty_is_none(own: Own) -> None:
+    empty = dict.fromkeys(("customer_id", "budget_id", "rate_limit_id"), "")
+    key = {**KEY, **empty, "team_id": "t"}
+
+    assert own.notes(governance(teams=[{**TEAM, **empty}], virtual_keys=[key])) == []
+
+    assert own.key()["id"] == "v"
+
+
 def test_an_empty_id_of_a_provider_key_is_none(own: Own) -> None:
     keys = [{"id": "", "name": name} for name in ("k", "l")]
 
@@ -565,6 +575,18 @@ def test_ids_made_of_names_stay_and_go_to_who_has_the_name(own: Own) -> None:
     assert again["id"] == made["id"]
     (blue,) = own.teams()
     assert (blue["id"], blue["profile"]) == ("t", {"a": 1})
+
+
+def test_what_stands_in_a_thing_known_by_its_name_is_its_own(own: Own) -> None:
+    own.load(governance(teams=[TEAM], customers=[CUSTOMER]))
+    team = {"name": "Team", "budgets": [BUDGET], "virtual_keys": [{"name": "Key"}]}
+
+    own.load({"customers": [{"name": "Customer", "teams": [team]}]})
+
+    (answered,) = own.teams()
+    assert (answered["id"], answered["customer_id"]) == ("t", "c")
+    assert answered["budgets"][0]["team_id"] == "t"
+    assert [key["team_id"] for key in answered["virtual_keys"]] == ["t"]
 
 
 def test_our_own_answers_of_model_configs_load_as_they_stand(own: Own) -> None:
@@ -941,6 +963,7 @@ CLIENT_SECRETS = [
             "key": "SECRET",
         }
     },
+    {"tls_config": {"ca_cert_pem": {"value": "SECRET", "type": "env"}}},
     {"oauth_config": {"client_secret": "SECRET"}},
 ]
 
@@ -952,6 +975,47 @@ def test_no_secret_of_an_mcp_client_is_kept(own: Own, members: Any) -> None:
     assert rows(own.path, "SELECT count(*) FROM config_mcp_clients") == [(1,)]
     assert b"SECRET" not in own.path.read_bytes()
     assert "SECRET" not in str(loaded.notes)
+
+
+@pytest.mark.parametrize(
+    ("variable", "hashed", "value"),
+    [
+        ("sk-bf-right", "sk-bf-right", "sk-bf-right"),
+        ("sk-bf-right", "", "sk-bf-right"),
+        ("sk-bf-wrong", "sk-bf-right", None),
+        ("", "sk-bf-right", None),
+        ("", "", None),
+    ],
+)
+def test_a_databases_value_that_is_read_from_elsewhere_is_read_if_it_is_the_one(
+    own: Own,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    hashed: str,
+    value: str | None,
+) -> None:
+    monkeypatch.setenv("A_VALUE", variable)
+    known = value_hash(hashed) if hashed else None
+    gateway = Gateway(own.folder / "config.db", "july")
+    gateway.virtual_key("v", value="env.A_VALUE", value_hash=known)
+
+    load_files([gateway.path], own.path)
+
+    stored = "SELECT value, value_hash FROM governance_virtual_keys"
+    found = known or (value and value_hash(value))
+    assert rows(own.path, stored) == [(value, found)]
+
+
+def test_what_a_database_has_encrypted_is_not_kept(own: Own, tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path / "config.db", "july")
+    secrets = {"connection_string": "Q0lQSEVS", "headers_json": "Q0lQSEVS"}
+    gateway.mcp_client(1, **secrets, encryption_status="encrypted")
+    gateway.virtual_key("v", value="Q0lQSEVS", encryption_status="encrypted")
+
+    load_files([gateway.path], own.path)
+
+    stored = "SELECT connection_string, headers_json FROM config_mcp_clients"
+    assert rows(own.path, stored) == [(None, None)]
 
 
 def test_a_databases_secrets_are_not_kept_either(own: Own, tmp_path: Path) -> None:

@@ -395,6 +395,36 @@ def test_the_budget_that_a_model_config_of_april_names_is_listed(
     assert "budget_id" not in row
 
 
+def test_what_a_model_config_of_july_names_itself_is_not_its_budget(
+    gateway: Gateway,
+) -> None:
+    complete(gateway)
+    gateway.model_config("n", "v", budget_id="b-loose")
+
+    rows = config_of(gateway, "newer")["governance"]["model_configs"]
+
+    assert [row["budget_ids"] for row in rows] == [["b-m"], []]
+
+
+@pytest.mark.parametrize("all_keys", [None, 0, 1])
+@pytest.mark.parametrize("keys", [(), (1,)], ids=["no keys", "a key"])
+@pytest.mark.parametrize("configs", [0, 1])
+def test_the_keys_of_a_provider_config_come_back(
+    gateway: Gateway, into: str, all_keys: int | None, keys: Any, configs: int
+) -> None:
+    gateway.add(models.Provider, id=1, name="openai")
+    gateway.provider_key(1)
+    gateway.team("t")
+    gateway.virtual_key("v", team_id="t")
+    gateway.provider_config(1, "v", keys, allow_all_keys=all_keys)
+    if configs:
+        gateway.model_config("m", "v")
+
+    back = taken_back(gateway.path, into)
+
+    assert answers(back) == answers(gateway.path)
+
+
 def test_older_gateways_know_no_scopes(gateway: Gateway) -> None:
     complete(gateway)
     gateway.virtual_key("w")
@@ -727,6 +757,20 @@ def test_providers_without_keys_and_keys_without_a_name_of_theirs(
 
     assert [key["name"] for key in providers["openai"]["keys"]] == ["key-1"]
     assert providers["azure"]["keys"] == []
+
+
+def test_a_provider_key_has_the_names_that_gateways_read(
+    gateway: Gateway, into: str
+) -> None:
+    gateway.provider_key(1, weight=None)
+    gateway.provider_key(2, value=None, azure_endpoint="env.AZURE", weight=0.5)
+
+    one, two = config_of(gateway, into)["providers"]["openai"]["keys"]
+
+    assert (one["id"], one["value"], one["weight"]) == ("uuid-1", "env.KEY_1", None)
+    assert "value" not in two
+    assert two["azure_key_config"] == {"endpoint": "env.AZURE"}
+    assert {"key_id", "provider", "provider_id"}.isdisjoint({*one, *two})
 
 
 # Broken rows
