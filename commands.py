@@ -107,8 +107,8 @@ def demo(host: str, port: int, workers: int) -> None:
 
 
 def _load_demo(database: Path) -> None:
-    import loading
     from store.own import NotOurs
+    from transfer import loading
 
     try:
         loading.load_files([DEMO_DATA], database)

@@ -31,7 +31,7 @@ def load(files: tuple[Path, ...], replace: bool, strict: bool) -> None:
     A gateway's config.json, what a gateway answered, its database, or lists written by
     hand; - is standard input.
     """
-    from loading import load_files
+    from transfer.loading import load_files
 
     def load_into(into: Path) -> Any:
         return load_files(files, into, replace=replace, strict=strict)
@@ -48,8 +48,8 @@ def pull(url: str, keep: bool, every: timedelta | None) -> None:
 
     Credentials come from GATEWAY_TOKEN, or GATEWAY_USER and GATEWAY_PASSWORD.
     """
-    import pulling
-    from loading import load_documents
+    from transfer import pulling
+    from transfer.loading import load_documents
 
     def load_into(into: Path, documents: Any) -> Any:
         return load_documents(documents, into, replace=not keep)
@@ -116,9 +116,9 @@ def generate(customers: int, teams: int, keys: int, seed: int, replace: bool) ->
 @click.option("--with-secrets", is_flag=True, help="Virtual keys' values too.")
 def export(file: Path, layout: Any, with_secrets: bool) -> None:
     """Write our database as a gateway's config.json; - is standard output."""
-    from export_notes import left_out, named_twice, passed_over
-    from exporting import ExportError, export_config, write_config
     from store.failures import DatabaseUnavailable
+    from transfer.export_notes import left_out, named_twice, passed_over
+    from transfer.exporting import ExportError, export_config, write_config
 
     try:
         rows = _rows(_database())
@@ -148,9 +148,9 @@ def check(files: tuple[Path, ...], as_json: bool) -> None:
     Ends with 0 where nothing is, with 1 where something is, with 2 where it cannot be
     read.
     """
-    from checking import check_rows, count
-    from loading import LoadError, check_files
     from store.failures import DatabaseUnavailable
+    from transfer.checking import check_rows, count
+    from transfer.loading import LoadError, check_files
 
     try:
         rows, wrong = check_files(files) if files else (_rows(_database()), [])
@@ -174,8 +174,8 @@ def check(files: tuple[Path, ...], as_json: bool) -> None:
 
 def _load(load: Callable[[Path], Any]) -> str:
     """Load into our database; what to say of it. Ends the command where that fails."""
-    from loading import LoadError
     from store.own import NotOurs
+    from transfer.loading import LoadError
 
     try:
         loaded = load(_database())

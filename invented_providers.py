@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import models
 from draws import MCP_CLIENTS, PROVIDERS, WEIGHTS, Draws
-from file_members import json_text
 from new_rows import NewRows
+from transfer.load_members import json_text
 
 Tick = Callable[[], None]
 

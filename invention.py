@@ -30,11 +30,11 @@ from draws import (
     WEIGHTS,
     Draws,
 )
-from file_fields import VALUE_PREFIX, value_hash
-from file_members import json_text
 from invented_providers import add_mcp_clients, add_providers
 from new_rows import NewRows
 from store.relations import VIRTUAL_KEY
+from transfer.config_fields import VALUE_PREFIX, value_hash
+from transfer.load_members import json_text
 from values import stored_time
 
 # What budgets and virtual keys belong to: the column that names it, its id, how its

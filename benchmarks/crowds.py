@@ -13,7 +13,7 @@ from benchmarks.sample import LISTS, PAGE, Sample, service_environment
 from benchmarks.servers import OURS, Server, Strings, peak, resident, running
 from callers.api_keys import create_api_key
 from commands import DEMO_DATA
-from loading import load_files
+from transfer.loading import load_files
 
 CLIENTS = 16
 SLOW_READERS = 50

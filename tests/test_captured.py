@@ -19,9 +19,9 @@ import pytest
 from gateway import Gateway
 from test_copying import ODD, lists
 
-from loading import Loaded, LoadError, load_documents, load_files
 from models import MODELS
 from store.own import Tables
+from transfer.loading import Loaded, LoadError, load_documents, load_files
 
 DEMO = Path(__file__).parent.parent / "data" / "demo.json"
 CAPTURES = os.environ.get("GATEWAY_CAPTURES", "")
@@ -1022,9 +1022,9 @@ def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 def test_nothing_of_the_wrong_kind_anywhere_ends_in_more_than_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: Any
 ) -> None:
-    monkeypatch.setattr("loading.writing", _nowhere)
-    monkeypatch.setattr("loading.write_changes", lambda *args: {})
-    monkeypatch.setattr("loading.read_tables", _no_tables)
+    monkeypatch.setattr("transfer.loading.writing", _nowhere)
+    monkeypatch.setattr("transfer.loading.write_changes", lambda *args: {})
+    monkeypatch.setattr("transfer.loading.read_tables", _no_tables)
     crashed, said = {}, []
     for path in places({"teams": [WHOLE]}):
         document: Any = deepcopy({"teams": [WHOLE]})

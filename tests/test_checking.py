@@ -9,11 +9,11 @@ import pytest
 from gateway import T0, Gateway
 
 import models
-from checking import Finding, check_rows, count
-from loading import load_files
 from models import MODELS, REQUIRED
 from store.rows import Rows
 from store.sqlite import Reader
+from transfer.checking import Finding, check_rows, count
+from transfer.loading import load_files
 from values import ZERO_TIME
 
 DEMO = Path(__file__).parent.parent / "data" / "demo.json"

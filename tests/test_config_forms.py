@@ -15,8 +15,8 @@ from gateway import Gateway, add_model_configs, fill
 from test_copying import lists
 from test_loading import BUDGET, CUSTOMER, KEY, LIMIT, TEAM, answers, governance, rows
 
-from file_fields import value_hash
-from loading import Loaded, LoadError, load_files
+from transfer.config_fields import value_hash
+from transfer.loading import Loaded, LoadError, load_files
 from values import stored_time
 
 

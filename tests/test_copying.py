@@ -12,11 +12,11 @@ from flask import Flask
 from flask.cli import FlaskGroup
 from gateway import T1, T3, Gateway, fill
 
-from loading import LoadError, load_files
 from models import MODELS, REQUIRED, Provider, ProviderKey
 from schemas import Query
 from snapshot.snapshot import Scope, Snapshot
 from store.sqlite import Reader
+from transfer.loading import LoadError, load_files
 
 CAPTURES = os.environ.get("GATEWAY_CAPTURES", "")
 SECRET = "a-secret-of-a-provider"

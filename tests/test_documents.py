@@ -17,7 +17,7 @@ from captures import FREE_FORM, KINDS, by_id, entities, identity
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from loading import load_files
+from transfer.loading import load_files
 
 Get = Callable[..., TestResponse]
 

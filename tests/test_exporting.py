@@ -11,15 +11,15 @@ import pytest
 from gateway import T0, T1, T2, T3, Gateway, add_model_configs
 
 import models
-from column_kinds import readers
-from export_notes import left_out, named_twice, passed_over
-from exporting import ExportError, export_config, write_config
-from loading import load_files
 from models import MODELS, REQUIRED
 from schemas import Query
 from snapshot.snapshot import Scope, Snapshot
 from store.rows import Rows
 from store.sqlite import Reader
+from transfer.column_kinds import readers
+from transfer.export_notes import left_out, named_twice, passed_over
+from transfer.exporting import ExportError, export_config, write_config
+from transfer.loading import load_files
 
 DEMO = Path(__file__).parent.parent / "data" / "demo.json"
 CAPTURES = os.environ.get("GATEWAY_CAPTURES", "")
@@ -938,7 +938,7 @@ def test_a_file_stays_as_it_was_when_writing_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "config.json").write_text("as it was")
-    monkeypatch.setattr("exporting.Path.replace", _no_space)
+    monkeypatch.setattr("transfer.exporting.Path.replace", _no_space)
 
     with pytest.raises(ExportError) as failed:
         write_config({}, tmp_path / "config.json")

@@ -14,11 +14,11 @@ from flask import Flask
 from gateway import Gateway
 
 from callers.api_keys import create_api_key
-from file_fields import duration_problem
 from generating import GenerateError, generate
 from models import MODELS, REQUIRED
 from store.own import NotOurs, read_tables, writing
 from store.sqlite import Reader
+from transfer.config_fields import duration_problem
 from values import instant
 
 # Of a small database of seed 1; another machine or Python must come to the same.

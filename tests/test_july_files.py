@@ -16,9 +16,9 @@ from test_copying import lists
 from test_exporting import rows_of, taken_back
 from test_loading import comparable
 
-from checking import check_rows
-from loading import load_files
 from models import BUDGET_OWNERS, Budget, McpClient, ModelConfig
+from transfer.checking import check_rows
+from transfer.loading import load_files
 
 # What the answers of a gateway say only in part of a provider's key.
 NOT_SAID = {"provider_id", "created_at", "updated_at", "config_hash"}
@@ -200,7 +200,7 @@ def test_an_export_in_the_newer_layout_holds_what_a_gateway_asks_of_it(
 ) -> None:
     # It makes budgets first, with the owners that they name once these are there; a
     # budget that named a model config would end its start.
-    from exporting import export_config
+    from transfer.exporting import export_config
 
     shutil.copy(july / "config.db", tmp_path)
     rows = rows_of(tmp_path / "config.db")

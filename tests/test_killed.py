@@ -18,9 +18,9 @@ import pytest
 from gateway import Gateway, fill
 from werkzeug.test import TestResponse
 
-from loading import load_documents, load_files
 from models import MODELS, REQUIRED
 from store.sqlite import Reader
+from transfer.loading import load_documents, load_files
 
 ROOT = Path(__file__).parent.parent
 VIRTUAL_KEYS = 1000  # they take most of a second to load: room to be killed in
@@ -249,7 +249,7 @@ def test_what_a_killed_load_left_beside_is_not_loaded(database: Path) -> None:
 def test_a_load_that_fails_while_writing_leaves_nothing_beside_it(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("loading.write_changes", _fail)
+    monkeypatch.setattr("transfer.loading.write_changes", _fail)
 
     with pytest.raises(RuntimeError):
         load_documents([("first", {"teams": [{"id": "t", "name": "T"}]})], database)

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from gateway import Gateway, fill
 
-from loading import LoadError, load_files
 from models import MODELS, REQUIRED
 from schemas import Query
 from snapshot.snapshot import Scope, Snapshot
 from store.own import NotOurs
 from store.sqlite import Reader
+from transfer.loading import LoadError, load_files
 
 DEMO = Path(__file__).parent.parent / "data" / "demo.json"
 CAPTURES = os.environ.get("GATEWAY_CAPTURES", "")

@@ -23,12 +23,12 @@ from fake_gateway import (
 )
 from test_exporting import answers, rows_of
 
-import pulling
-from checking import check_rows
-from loading import LoadError, load_documents
 from models import McpClient, Provider, Team
-from pulling import Credentials, PullError, follow, pull
 from store.own import NotOurs
+from transfer import pulling
+from transfer.checking import check_rows
+from transfer.loading import LoadError, load_documents
+from transfer.pulling import Credentials, PullError, follow, pull
 
 TOKEN = "a-token-that-nobody-may-see"
 VIRTUAL_KEYS = f"{GOVERNANCE}/virtual-keys"

@@ -16,12 +16,12 @@ from flask import Flask
 from marshmallow import Schema
 
 from commands import COMMANDS
-from loading import load_files
 from models import MODELS, REQUIRED
 from schemas import CustomerSchema, Query, Related, TeamSchema
 from settings import SETTINGS
 from snapshot.snapshot import EVERYTHING, Scope, Snapshot
 from store.sqlite import Reader
+from transfer.loading import load_files
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = sorted(path.parent for path in ROOT.glob("*/__init__.py"))

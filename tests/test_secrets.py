@@ -22,8 +22,8 @@ from werkzeug.test import TestResponse
 import models
 from callers.api_keys import create_api_key
 from callers.tokens import make_secret_file, make_token, write_private
-from loading import load_files
 from settings import SettingError, load_settings
+from transfer.loading import load_files
 from web.access_log import hide_tokens, set_up_logging
 
 TEAMS = "/api/governance/teams"

@@ -17,9 +17,9 @@ from gateway import Gateway, fill
 from service import DEADLINE, ROOT, Service, end, environment, settings_in, start
 from users import as_nobody
 
-import loading
 from app import create_app
 from callers.api_keys import create_api_key, list_api_keys
+from transfer import loading
 from web.listening import CannotListen, is_loopback, listen, url_of
 
 DEMO = ROOT / "data" / "demo.json"
@@ -223,7 +223,7 @@ def test_what_cannot_be_loaded_is_named(
 def test_an_endless_pipe_is_given_up(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("sources.MOST_BYTES", 10_000_000)
+    monkeypatch.setattr("transfer.sources.MOST_BYTES", 10_000_000)
     os.mkfifo(tmp_path / "pipe")
     endless = ["sh", "-c", f"(echo '['; yes '1,') > {tmp_path / 'pipe'}"]
     with (

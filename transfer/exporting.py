@@ -17,9 +17,6 @@ import orjson
 
 import values
 from callers.api_keys import is_expired
-from checking import ENCRYPTED, REFERENCES, UNSET, quoted
-from exported_rows import NUMBER, Json, mcp_client, members, provider_key
-from linking import OWNERS
 from models import (
     MODELS,
     Budget,
@@ -38,6 +35,9 @@ from store.locations import is_database
 from store.own import Model
 from store.relations import Index, by_age
 from store.rows import Rows
+from transfer.checking import ENCRYPTED, REFERENCES, UNSET, quoted
+from transfer.exported_rows import NUMBER, Json, mcp_client, members, provider_key
+from transfer.linking import OWNERS
 
 Layout = Literal["older", "newer"]
 

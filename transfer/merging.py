@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from time import time_ns
 from typing import Any
 
-from draft import Draft, Item, Model
-from file_fields import VALUE_PREFIX, value_hash
 from models import (
     Budget,
     Customer,
@@ -27,6 +25,8 @@ from models import (
     columns,
 )
 from store.own import Tables, key_names
+from transfer.config_fields import VALUE_PREFIX, value_hash
+from transfer.draft import Draft, Item, Model
 from values import stored_time
 
 USAGE = {

@@ -8,11 +8,6 @@ from typing import Any
 
 import orjson
 
-from captured import Recorded, is_captured
-from config_file import add_config, is_config, listed
-from draft import Draft, Model
-from linking import link
-from merging import Merge
 from models import (
     MODELS,
     REQUIRED,
@@ -22,12 +17,17 @@ from models import (
     ProviderKey,
     row_type,
 )
-from sources import opened
 from store.failures import DatabaseUnavailable
 from store.own import Tables, read_tables, write_changes, writing
 from store.rows import Rows
 from store.sqlite import Reader
-from table_rows import add_rows
+from transfer.draft import Draft, Model
+from transfer.linking import link
+from transfer.merging import Merge
+from transfer.read_answers import Recorded, is_captured
+from transfer.read_config import add_config, is_config, listed
+from transfer.read_database import add_rows
+from transfer.sources import opened
 
 _VERSION = re.compile(r"v?\d+\.\d+")  # what gateways answer to GET /api/version
 _NOT_EVERYWHERE: dict[str, tuple[Model, ...]] = {

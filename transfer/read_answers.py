@@ -11,9 +11,6 @@ itself (usage, resets): there the later one counts.
 from dataclasses import dataclass, field
 from typing import Any
 
-from draft import Draft, Model
-from entities import NOUNS
-from file_fields import NOT_KEPT
 from models import (
     BUDGET_OWNERS,
     Budget,
@@ -22,7 +19,10 @@ from models import (
     Provider,
     ProviderKey,
 )
-from walk import Owner, Walk
+from transfer.config_fields import NOT_KEPT
+from transfer.draft import Draft, Model
+from transfer.read_owners import NOUNS
+from transfer.walk import Owner, Walk
 
 LISTS = {
     "customers": "customer",

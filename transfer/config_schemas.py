@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from marshmallow import EXCLUDE, Schema
 
-from file_fields import (
+from transfer.config_fields import (
     Arguments,
     Certificate,
     Command,

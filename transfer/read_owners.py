@@ -9,21 +9,6 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from draft import Model
-from entity_providers import PROVIDER_NOUNS, attached_keys, number_of
-from file_fields import VALUE_PREFIX, is_masked, reference, secret_text, value_hash
-from file_members import json_text
-from file_schemas import (
-    BudgetFileSchema,
-    CustomerFileSchema,
-    FileSchema,
-    ModelBudgetFileSchema,
-    ModelConfigFileSchema,
-    ProviderConfigFileSchema,
-    RateLimitFileSchema,
-    TeamFileSchema,
-    VirtualKeyFileSchema,
-)
 from models import (
     BUDGET_OWNERS,
     Budget,
@@ -36,7 +21,28 @@ from models import (
     VirtualKey,
 )
 from store.relations import ALL_MODELS, VIRTUAL_KEY
-from walk import Entity, Noun, Owner, Walk, made_id
+from transfer.config_fields import (
+    VALUE_PREFIX,
+    is_masked,
+    reference,
+    secret_text,
+    value_hash,
+)
+from transfer.config_schemas import (
+    BudgetFileSchema,
+    CustomerFileSchema,
+    FileSchema,
+    ModelBudgetFileSchema,
+    ModelConfigFileSchema,
+    ProviderConfigFileSchema,
+    RateLimitFileSchema,
+    TeamFileSchema,
+    VirtualKeyFileSchema,
+)
+from transfer.draft import Model
+from transfer.load_members import json_text
+from transfer.read_providers import PROVIDER_NOUNS, attached_keys, number_of
+from transfer.walk import Entity, Noun, Owner, Walk, made_id
 
 OF_MODEL_CONFIG = "model_config_id"
 

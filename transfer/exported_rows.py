@@ -4,12 +4,12 @@ from functools import cache
 from typing import Any
 
 import values
-from checking import UNSET
-from column_kinds import Read, readers
-from file_fields import NOT_KEPT, kept_secret
 from models import McpClient, ProviderKey, Row
 from schemas import LEFT_OUT, McpClientSchema
 from store.own import Model
+from transfer.checking import UNSET
+from transfer.column_kinds import Read, readers
+from transfer.config_fields import NOT_KEPT, kept_secret
 
 Json = dict[str, Any]
 

@@ -6,10 +6,6 @@ from typing import Any
 import orjson
 
 import values
-from draft import Draft
-from file_fields import kept_secret, reference, value_hash
-from file_members import json_text, load_member
-from file_schemas import FileSchema, StdioFileSchema, TlsFileSchema
 from models import (
     MODELS,
     McpClient,
@@ -21,6 +17,10 @@ from models import (
 )
 from store.relations import Index
 from store.rows import Rows
+from transfer.config_fields import kept_secret, reference, value_hash
+from transfer.config_schemas import FileSchema, StdioFileSchema, TlsFileSchema
+from transfer.draft import Draft
+from transfer.load_members import json_text, load_member
 
 # The columns of config_keys that hold no secret; all others do, or may.
 NO_SECRETS = {

@@ -7,9 +7,9 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from file_fields import NOT_KEPT, is_masked, kept_secret
-from file_members import json_text, named
-from file_schemas import (
+from models import McpClient, McpConfig, Provider, ProviderKey
+from transfer.config_fields import NOT_KEPT, is_masked, kept_secret
+from transfer.config_schemas import (
     MAKERS,
     McpClientFileSchema,
     McpConfigFileSchema,
@@ -18,8 +18,8 @@ from file_schemas import (
     StdioFileSchema,
     TlsFileSchema,
 )
-from models import McpClient, McpConfig, Provider, ProviderKey
-from walk import Entity, Noun, Walk
+from transfer.load_members import json_text, named
+from transfer.walk import Entity, Noun, Walk
 
 _KEY_LISTS = ("keys", "key_ids", "allowed_keys")  # the names that gateways have used
 

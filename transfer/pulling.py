@@ -14,9 +14,9 @@ import urllib3
 from urllib3 import exceptions
 from urllib3.util import parse_url
 
-from endpoints import MCP_CLIENTS, ORDER, PAGE, PROVIDERS, Endpoint
-from loading import LoadError
 from store.own import NotOurs
+from transfer.endpoints import MCP_CLIENTS, ORDER, PAGE, PROVIDERS, Endpoint
+from transfer.loading import LoadError
 
 TIMEOUT = urllib3.Timeout(connect=5, read=60)
 TRIES = 4

@@ -11,8 +11,6 @@ from itertools import chain
 from typing import Any
 
 import values
-from column_kinds import problem_of, rule
-from linking import OWNERS
 from models import (
     MODELS,
     Budget,
@@ -32,6 +30,8 @@ from models import (
 from store.own import Model
 from store.relations import VIRTUAL_KEY, Index
 from store.rows import Rows
+from transfer.column_kinds import problem_of, rule
+from transfer.linking import OWNERS
 
 # A column of this name, in any table, names a row of that one.
 REFERENCES: dict[str, Model] = {

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from draft import Claim, Draft, Model
-from file_members import load_member, named
-from file_schemas import FileSchema
+from transfer.config_schemas import FileSchema
+from transfer.draft import Claim, Draft, Model
+from transfer.load_members import load_member, named
 
 # What ids are made of where a file has none, so that it loads twice as the same things.
 _MADE_IDS = uuid.UUID("5f3c51d0-6b0e-4c0e-9d57-6f70f4a1c0de")

@@ -2,10 +2,7 @@
 
 from typing import Any
 
-from draft import Claim, Draft, Model
-from entities import NOUNS
-from file_members import named
-from file_schemas import (
+from transfer.config_schemas import (
     ConfigFileSchema,
     FileSchema,
     GovernanceFileSchema,
@@ -13,7 +10,10 @@ from file_schemas import (
     ProviderFileSchema,
     known,
 )
-from walk import Owner, Walk
+from transfer.draft import Claim, Draft, Model
+from transfer.load_members import named
+from transfer.read_owners import NOUNS
+from transfer.walk import Owner, Walk
 
 GOVERNANCE = {
     "budgets": "budget",

@@ -3,8 +3,6 @@
 from collections import Counter
 from typing import Any
 
-from draft import Model
-from merging import Merge
 from models import (
     BUDGET_OWNERS,
     Budget,
@@ -19,6 +17,8 @@ from models import (
     VirtualKey,
 )
 from store.relations import VIRTUAL_KEY as VIRTUAL_KEY_SCOPE
+from transfer.draft import Model
+from transfer.merging import Merge
 
 RATE_LIMITED = (Customer, Team, VirtualKey, ProviderConfig, ModelConfig, Provider)
 OWNERS: dict[str, Model] = {**BUDGET_OWNERS, "model_config_id": ModelConfig}

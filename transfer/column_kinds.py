@@ -7,12 +7,12 @@ from typing import Any
 import orjson
 from marshmallow import Schema, ValidationError, fields
 
-import file_fields
-import file_schemas
 import schemas
 import values
-from draft import Model
 from models import VirtualKey
+from transfer import config_fields as file_fields
+from transfer import config_schemas as file_schemas
+from transfer.draft import Model
 
 Read = Callable[[Any], Any]
 

@@ -6,9 +6,9 @@ from typing import Any
 import orjson
 from marshmallow import ValidationError
 
-from draft import Draft
-from file_fields import Confidential
-from file_schemas import FileSchema, known, loader, nullable
+from transfer.config_fields import Confidential
+from transfer.config_schemas import FileSchema, known, loader, nullable
+from transfer.draft import Draft
 
 
 def named(

@@ -1,0 +1,1 @@
+"""Data in, through and out: files, a live gateway, checks, exports."""
