@@ -81,8 +81,8 @@ def pull(url: str, keep: bool, every: timedelta | None) -> None:
 @click.option("--replace", is_flag=True, help="Replace what is in the database.")
 def generate(customers: int, teams: int, keys: int, seed: int, replace: bool) -> None:
     """Make believable data: averages of teams a customer and keys a team."""
-    from generating import GenerateError
-    from generating import generate as run
+    from samples.generating import GenerateError
+    from samples.generating import generate as run
     from store.own import NotOurs
 
     label = f"making {customers * teams * keys} virtual keys"

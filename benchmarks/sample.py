@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from callers.api_keys import create_api_key
-from generating import generate
+from samples.generating import generate
 
 LISTS = "/api/governance"
 PAGE = 25

@@ -14,8 +14,8 @@ from flask import Flask
 from gateway import Gateway
 
 from callers.api_keys import create_api_key
-from generating import GenerateError, generate
 from models import MODELS, REQUIRED
+from samples.generating import GenerateError, generate
 from store.own import NotOurs, read_tables, writing
 from store.sqlite import Reader
 from transfer.config_fields import duration_problem

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import models
-from draws import (
+from samples.choices import (
     AMOUNTS,
     CLAIMS,
     CONFIGS,
@@ -30,8 +30,8 @@ from draws import (
     WEIGHTS,
     Draws,
 )
-from invented_providers import add_mcp_clients, add_providers
-from new_rows import NewRows
+from samples.new_rows import NewRows
+from samples.providers import add_mcp_clients, add_providers
 from store.relations import VIRTUAL_KEY
 from transfer.config_fields import VALUE_PREFIX, value_hash
 from transfer.load_members import json_text

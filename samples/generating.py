@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import models
-from draws import Draws
-from invention import Invention
-from new_rows import NewRows
+from samples.choices import Draws
+from samples.new_rows import NewRows
+from samples.owners import Invention
 from store.own import Model, writing
 
 MOST = 10_000_000  # a database of 13 GB

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 import models
-from draws import MCP_CLIENTS, PROVIDERS, WEIGHTS, Draws
-from new_rows import NewRows
+from samples.choices import MCP_CLIENTS, PROVIDERS, WEIGHTS, Draws
+from samples.new_rows import NewRows
 from transfer.load_members import json_text
 
 Tick = Callable[[], None]
