@@ -21,7 +21,7 @@ from callers.api_keys import (
     list_api_keys,
     revoke_api_key,
 )
-from commands import Lifetime
+from commands.serve import Lifetime
 from store.failures import DatabaseUnavailable
 
 NOON = datetime(2026, 4, 1, 12, tzinfo=UTC)

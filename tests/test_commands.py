@@ -14,8 +14,8 @@ from flask import Flask
 from flask.cli import FlaskGroup
 from gateway import Gateway, fill
 
-import commands
 from callers.api_keys import ApiKeyReader, list_api_keys, revoke_api_key
+from commands import serve as commands
 from web import server
 
 ROOT = Path(__file__).parent.parent

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import click
 from flask import current_app
 
-from lifetimes import Lifetime
+from commands.lifetimes import Lifetime
 
 SHOWN_NOTES = 20
 

@@ -19,12 +19,12 @@ from flask import Flask, current_app
 from flask.cli import AppGroup
 
 from callers import api_keys, tokens
-from data_commands import check, export, generate, load, pull
-from lifetimes import Lifetime
+from commands.data import check, export, generate, load, pull
+from commands.lifetimes import Lifetime
 from settings import SETTINGS, Settings
 from store.failures import DatabaseUnavailable
 
-DEMO_DATA = Path(__file__).parent / "data" / "demo.json"
+DEMO_DATA = Path(__file__).parent.parent / "data" / "demo.json"
 DEMO_KEY = "flask-demo"  # a name that nobody else takes
 
 
