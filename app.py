@@ -22,6 +22,7 @@ from web.access_log import log_request, sane_request_id, set_up_logging
 from web.error_responses import register_error_handlers
 from web.lists import CUSTOMERS, TEAMS, List, Lists, asked_of
 from web.short_cut import ALIVE, HEALTH_PATH, ShortCut, request_problem
+from web.surroundings import Surrounded
 
 log = logging.getLogger("governance")
 
@@ -53,8 +54,8 @@ def create_app(settings: Mapping[str, str] | None = None) -> Flask:
     app.after_request(finish_response)
     app.register_blueprint(lists)
     app.register_blueprint(health)
-    short_cut = ShortCut(app.wsgi_app, app.extensions["lists"])
-    app.extensions["short_cut"] = app.wsgi_app = short_cut  # type: ignore[method-assign]
+    entrance = Surrounded(ShortCut(app.wsgi_app, app.extensions["lists"]), [])
+    app.extensions["entrance"] = app.wsgi_app = entrance  # type: ignore[method-assign]
     return app
 
 

@@ -104,6 +104,22 @@ def _parsed(timestamp: str) -> tuple[str, datetime, int, str]:
     return shown, moment, -offset if sign == "-" else offset, (fraction or "")[:9]
 
 
+def has_passed(expires_at: Any, now: datetime) -> bool:
+    """Whether a stored time (a key's `expires_at`) has passed; unset never does.
+
+    A time that cannot be read has passed: with credentials, doubt is a no.
+    """
+    if not expires_at:
+        return False
+    try:
+        expires = instant(expires_at)
+    except (ValueError, TypeError):
+        return True
+    if expires == instant(None):
+        return False
+    return expires <= (int(now.timestamp()), now.microsecond * 1000)
+
+
 def stored_time(nanoseconds: int) -> str:
     """A Unix time as gateways store it."""
     seconds, fraction = divmod(nanoseconds, 10**9)

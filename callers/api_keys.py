@@ -24,7 +24,6 @@ from store.failures import (
 )
 from store.locations import uri_of
 from store.sqlite import Mark, Reader
-from values import instant
 
 PREFIX = "bfst-"
 RANDOM_LENGTH = 44  # letters and digits: 262 bits
@@ -50,22 +49,6 @@ class ApiKey(peewee.Model):
 
     class Meta:
         table_name = "api_keys"
-
-
-def is_expired(row: Row, now: datetime) -> bool:
-    """Whether a key's (or virtual key's) `expires_at` has passed; unset never does.
-
-    A time that cannot be read has passed: with credentials, doubt is a no.
-    """
-    if not row.expires_at:
-        return False
-    try:
-        expires = instant(row.expires_at)
-    except (ValueError, TypeError):
-        return True
-    if expires == instant(None):
-        return False
-    return expires <= (int(now.timestamp()), now.microsecond * 1000)
 
 
 class ApiKeyReader:

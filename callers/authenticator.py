@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import partial
 
 import values
-from callers.api_keys import PREFIX, RANDOM_LENGTH, ApiKeyReader, is_expired
+from callers.api_keys import PREFIX, RANDOM_LENGTH, ApiKeyReader
 from callers.tokens import Claims, InvalidToken, Verifier
 from errors import InvalidCredentials, MissingCredentials
 from models import Row
@@ -198,7 +198,7 @@ def _management_caller(api_key: Row | None) -> Caller:
         raise InvalidCredentials("The management API key is not known.")
     if api_key.revoked_at:
         raise InvalidCredentials("The management API key was revoked.")
-    if is_expired(api_key, datetime.now(UTC)):
+    if values.has_passed(api_key.expires_at, datetime.now(UTC)):
         raise InvalidCredentials("The management API key has expired.")
     return Caller(Kind.MANAGEMENT_KEY, name=api_key.name)
 
@@ -210,7 +210,7 @@ def _require_alive(virtual_key: Row) -> None:
         active = False  # with credentials, doubt is a no
     if not active:
         raise InvalidCredentials("The virtual key is not active.")
-    if is_expired(virtual_key, datetime.now(UTC)):
+    if values.has_passed(virtual_key.expires_at, datetime.now(UTC)):
         raise InvalidCredentials("The virtual key has expired.")
 
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 
 import click
 import pytest
@@ -17,12 +16,12 @@ from callers.api_keys import (
     ApiKeyError,
     ApiKeyReader,
     create_api_key,
-    is_expired,
     list_api_keys,
     revoke_api_key,
 )
 from commands.serve import Lifetime
 from store.failures import DatabaseUnavailable
+from values import has_passed
 
 NOON = datetime(2026, 4, 1, 12, tzinfo=UTC)
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -241,9 +240,7 @@ def test_a_file_that_was_left_alone_is_not_opened_until_it_changes(
 def test_a_time_that_has_come_or_cannot_be_read_is_expired(
     expires_at: object, expired: bool
 ) -> None:
-    row = SimpleNamespace(expires_at=expires_at)
-
-    assert is_expired(row, NOON) is expired
+    assert has_passed(expires_at, NOON) is expired
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def at_once(app: Flask, filled: Gateway, api_key: str) -> Callable[..., Any]:
             "HTTP_AUTHORIZATION": f"Bearer {token}",
             **environ,
         }
-        return app.extensions["short_cut"].at_once(request)
+        return app.extensions["entrance"].at_once(request)
 
     return at_once
 

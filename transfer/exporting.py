@@ -16,7 +16,6 @@ from typing import Any, Literal
 import orjson
 
 import values
-from callers.api_keys import is_expired
 from models import (
     MODELS,
     Budget,
@@ -218,7 +217,9 @@ class _Export:
             key.pop("value", None)
         if key["expires_at"] == values.ZERO_TIME:
             del key["expires_at"]
-            if is_expired(row, datetime.now(UTC)):  # since it cannot be read
+            if values.has_passed(
+                row.expires_at, datetime.now(UTC)
+            ):  # since it cannot be read
                 key["expires_at"] = LONG_PAST
         configs = self.index.provider_configs_of.get(row.id, ())
         key["provider_configs"] = [

@@ -36,8 +36,8 @@ from web.listening import (
     url_of,
 )
 from web.log_stream import CarefulStream, LogStream
-from web.short_cut import ShortCut
 from web.shutdown import ENDING, block_signals, wait_for_signal, wait_until_done, wake
+from web.surroundings import Surrounded
 from web.workers import GIVEN_UP, run_workers
 
 log = logging.getLogger("governance")
@@ -100,8 +100,8 @@ class _Worker:
         self._keeper: Keeper = app.extensions["keeper"]
         self._seconds: float = app.extensions["settings"].shutdown_seconds
         self._log = LogStream(sys.stderr.fileno()) if sys.stderr else None
-        short_cut: ShortCut = app.extensions["short_cut"]
-        self._dispatcher = Dispatcher(short_cut.at_once, app.wsgi_app)
+        entrance: Surrounded = app.extensions["entrance"]
+        self._dispatcher = Dispatcher(entrance.at_once, entrance)
         self._granian = _Granian(listener, self._dispatcher, connections)
         self._status = 0
 

@@ -1,0 +1,74 @@
+"""What stands around every answer, through the short cut or through Flask.
+
+Whatever adds to answers, gives others instead, or counts them is a Surrounding, so that
+both ways have it, and it is written once.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from time import monotonic
+from typing import Any
+
+from web.lists import Reply
+from web.short_cut import Environ, ShortCut
+
+Headers = list[tuple[str, str]]
+
+
+class Surrounding:
+    """One thing around all answers. Each does what it needs of this."""
+
+    def instead(self, environ: Environ) -> Reply | None:
+        """Return an answer that is given instead of the application's, if any.
+
+        It must not wait for anything.
+        """
+        return None
+
+    def extend(self, environ: Environ, status: int, headers: Headers) -> None:
+        """Add to the headers of an answer."""
+
+    def finish(self, environ: Environ, status: int, began: float) -> None:
+        """Take note of an answer whose headers are known; `began` is by monotonic."""
+
+
+class Surrounded:
+    """A WSGI application: the short cut and Flask, with surroundings around both."""
+
+    def __init__(self, inner: ShortCut, surroundings: Sequence[Surrounding]) -> None:
+        self._inner = inner
+        self._surroundings = surroundings
+
+    def at_once(self, environ: Environ) -> Reply | None:
+        """Return the answer to a request where nothing has to be waited for."""
+        began = monotonic()
+        reply = self._instead(environ) or self._inner.at_once(environ)
+        if reply is not None:
+            self._complete(environ, int(reply.status[:3]), reply.headers, began)
+        return reply
+
+    def __call__(
+        self, environ: Environ, start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        began = monotonic()
+
+        def start(status: str, headers: Headers, *exc_info: Any) -> Any:
+            headers = [*headers]
+            self._complete(environ, int(status[:3]), headers, began)
+            return start_response(status, headers, *exc_info)
+
+        reply = self._instead(environ)
+        if reply is None:
+            return self._inner(environ, start)
+        start(reply.status, reply.headers)
+        return reply.body
+
+    def _instead(self, environ: Environ) -> Reply | None:
+        answers = (each.instead(environ) for each in self._surroundings)
+        return next((reply for reply in answers if reply is not None), None)
+
+    def _complete(
+        self, environ: Environ, status: int, headers: Headers, began: float
+    ) -> None:
+        for each in self._surroundings:
+            each.extend(environ, status, headers)
+            each.finish(environ, status, began)
