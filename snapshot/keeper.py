@@ -157,11 +157,21 @@ class Keeper:
         mark = self._reader.mark()
         if mark != self._mark:
             with _no_collecting():
-                before = self._snapshot
-                rows = self._reader.read(before.index.rows if before else None)
-                self._snapshot = Snapshot(rows, before)
+                self._take()
             self._mark = mark
         self._known_current = looked
+
+    def _take(self) -> None:
+        """Take a snapshot, unless what was written since the last is in none of our
+        tables.
+        """
+        before = self._snapshot
+        known = before.index.rows if before else None
+        rows = self._reader.read(known)
+        if known is None or any(rows[model] is not known[model] for model in rows):
+            self._snapshot = Snapshot(rows, before)
+            gc.collect()  # what requests left behind would be frozen for ever, too
+            gc.freeze()
 
     def _keep_looking(self) -> None:
         while True:
@@ -180,15 +190,12 @@ def _no_collecting() -> Iterator[None]:
     """Keep the collector of circular garbage from all that is made meanwhile.
 
     A snapshot's rows live until they are replaced, and refer in no circles: walking
-    through them in vain, it would stop all threads for 60 ms, again and again. What
-    requests left behind is collected first, for it would stay for ever, too.
+    through them in vain, it would stop all threads for 60 ms, again and again.
     """
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
-        gc.collect()
-        gc.freeze()
     finally:
         if enabled:
             gc.enable()

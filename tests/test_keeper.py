@@ -22,7 +22,6 @@ from store.rows import Rows
 from store.sqlite import Mark, Reader
 
 DEADLINE = 10  # seconds until a test gives up; none waits that long when all is well
-NO_ROWS: Rows = {model: [] for model in MODELS}
 
 
 class FakeReader:
@@ -48,7 +47,7 @@ class FakeReader:
 
     def read(self, known: Rows | None = None) -> Rows:
         self.takes += 1
-        return NO_ROWS
+        return {model: [] for model in MODELS}
 
     def close(self) -> None:
         pass
@@ -158,6 +157,19 @@ def test_an_unchanged_database_keeps_its_snapshot(kept: Keeper) -> None:
 
     assert kept.current() is first
     assert kept.remembered() is first
+
+
+def test_a_commit_to_other_tables_leaves_the_snapshot_as_it_is(
+    kept: Keeper, gateway: Gateway
+) -> None:
+    gateway.execute("CREATE TABLE logs (line)")
+    before = kept.current()
+
+    gateway.execute("INSERT INTO logs VALUES ('a request')")
+
+    assert kept.current() is before
+    gateway.team("second")
+    assert team_ids(kept.current()) == ["first", "second"]
 
 
 def test_what_is_remembered_touches_no_file(
