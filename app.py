@@ -17,7 +17,8 @@ from commands.serve import register_commands
 from models import MODELS, REQUIRED
 from settings import load_settings, unknown_settings
 from snapshot.keeper import Keeper, readiness
-from store.sqlite import Reader
+from store.encryption import load_encryption
+from store.readers import open_reader
 from web.access_log import log_request, sane_request_id, set_up_logging
 from web.error_responses import register_error_handlers
 from web.lists import CUSTOMERS, TEAMS, List, Lists, asked_of
@@ -39,9 +40,11 @@ def create_app(settings: Mapping[str, str] | None = None) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.url_map.merge_slashes = False  # governance//teams is 404, not a redirect
     authenticator = Authenticator(loaded)
-    reader = Reader(loaded.database, MODELS, REQUIRED)
+    encryption = load_encryption(loaded)
+    reader = open_reader(loaded.database, MODELS, REQUIRED, encryption)
     keeper = Keeper(reader, loaded.snapshot_seconds)
     app.extensions["settings"] = loaded
+    app.extensions["encryption"] = encryption
     app.extensions["authenticator"] = authenticator
     app.extensions["keeper"] = keeper
     app.extensions["lists"] = Lists(authenticator, keeper)

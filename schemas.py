@@ -72,10 +72,6 @@ def _attribute(obj: Any, name: str) -> Any:
     return obj.get(name) if isinstance(obj, Mapping) else getattr(obj, name, None)
 
 
-def _is_encrypted(obj: Any) -> bool:
-    return bool(_attribute(obj, "encryption_status") == "encrypted")
-
-
 class Text(StoredField):
     def __init__(self, unset: Any = "", **kwargs: Any) -> None:
         super().__init__(unset, **kwargs)
@@ -201,12 +197,6 @@ class Headers(JsonText):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(dict, **kwargs)
 
-    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
-        # A gateway encrypts them as a whole; none at all it leaves as they are.
-        if _is_encrypted(obj) and not values.text(value).startswith("{"):
-            return {}
-        return super()._serialize(value, attr, obj, **kwargs)
-
     def read(self, value: Any) -> dict[str, Any]:
         return {
             name: values.env_value(stored)
@@ -218,11 +208,6 @@ class ConnectionString(Text):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(LEFT_OUT, **kwargs)
 
-    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
-        if _is_encrypted(obj) and not values.reference(value):
-            return LEFT_OUT
-        return super()._serialize(value, attr, obj, **kwargs)
-
     def read(self, value: Any) -> str:
         return values.mask_url(values.text(values.secret_text(value)))
 
@@ -232,15 +217,6 @@ class Filled(Text):
 
     It is given beside the row, as relations are.
     """
-
-
-class KeyValue(Filled):
-    """A virtual key's value; one that the gateway encrypted is told to nobody."""
-
-    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
-        if _is_encrypted(obj):
-            return ""
-        return super()._serialize(value, attr, obj, **kwargs)
 
 
 # Fields that tell values of a type as they are stored: most values there are.
@@ -446,7 +422,7 @@ class VirtualKeySchema(EntitySchema):
 
     id = Text()
     name = Text()
-    value = KeyValue()
+    value = Filled()
     description = Text()
     is_active = Flag(True)
     provider_configs = Related(ProviderConfigSchema, many=True)

@@ -9,6 +9,8 @@ from typing import Any
 
 from click import ClickException
 
+from addresses import Address
+
 PREFIX = "GOVERNANCE_"
 MINIMUM_SECRET_BYTES = 32  # RFC 7518, section 3.2: as long as the HS256 digest
 
@@ -105,6 +107,18 @@ SETTINGS = {
         "a PEM public key: RSA (RS256), P-256 (ES256) or Ed25519 (EdDSA)",
         lambda name, value: _path(name, value) if value else None,
     ),
+    "encryption_key": Setting(
+        "GOVERNANCE_ENCRYPTION_KEY",
+        "",
+        "the passphrase that the gateway encrypts with; goes before the file",
+        lambda name, value: value.strip(),
+    ),
+    "encryption_key_file": Setting(
+        "GOVERNANCE_ENCRYPTION_KEY_FILE",
+        "",
+        "the file with that passphrase",
+        lambda name, value: _path(name, value) if value else None,
+    ),
     "snapshot_seconds": Setting(
         "GOVERNANCE_SNAPSHOT_SECONDS",
         "2",
@@ -136,18 +150,20 @@ SETTINGS = {
 class Settings:
     """The parsed settings; one field for each entry of SETTINGS."""
 
-    database: Path
-    access_database: Path
+    database: Address
+    access_database: Address
     jwt_secret: bytes
     jwt_secret_file: Path
     jwt_public_key_file: Path | None
+    encryption_key: str
+    encryption_key_file: Path | None
     snapshot_seconds: float
     shutdown_seconds: float
     virtual_key_scope: str
     auth: str
 
     def __repr__(self) -> str:
-        # The generated one would print the secret.
+        # The generated one would print secrets.
         return f"Settings(database={str(self.database)!r})"
 
 

@@ -23,7 +23,8 @@ from store.failures import (
     write_failure_reason,
 )
 from store.locations import uri_of
-from store.sqlite import Mark, Reader
+from store.rows import Mark
+from store.sqlite import Reader
 
 PREFIX = "bfst-"
 RANDOM_LENGTH = 44  # letters and digits: 262 bits

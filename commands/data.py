@@ -16,7 +16,9 @@ from typing import Any, NoReturn
 import click
 from flask import current_app
 
+from addresses import Address
 from commands.lifetimes import Lifetime
+from store.encryption import Encryption
 
 SHOWN_NOTES = 20
 
@@ -25,7 +27,7 @@ SHOWN_NOTES = 20
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--replace", is_flag=True, help="Remove what is not in the files.")
 @click.option("--strict", is_flag=True, help="Take nothing if a part is passed over.")
-def load(files: tuple[Path, ...], replace: bool, strict: bool) -> None:
+def load(files: tuple[Address, ...], replace: bool, strict: bool) -> None:
     """Load files into our own database: all of it or nothing.
 
     A gateway's config.json, what a gateway answered, its database, or lists written by
@@ -33,8 +35,10 @@ def load(files: tuple[Path, ...], replace: bool, strict: bool) -> None:
     """
     from transfer.loading import load_files
 
-    def load_into(into: Path) -> Any:
-        return load_files(files, into, replace=replace, strict=strict)
+    def load_into(into: Address) -> Any:
+        return load_files(
+            files, into, replace=replace, strict=strict, encryption=_encryption()
+        )
 
     click.echo(_load(load_into))
 
@@ -51,8 +55,10 @@ def pull(url: str, keep: bool, every: timedelta | None) -> None:
     from transfer import pulling
     from transfer.loading import load_documents
 
-    def load_into(into: Path, documents: Any) -> Any:
-        return load_documents(documents, into, replace=not keep)
+    def load_into(into: Address, documents: Any) -> Any:
+        return load_documents(
+            documents, into, replace=not keep, encryption=_encryption()
+        )
 
     try:
         credentials = pulling.Credentials.from_environment(os.environ)
@@ -97,6 +103,7 @@ def generate(customers: int, teams: int, keys: int, seed: int, replace: bool) ->
                 keys=keys,
                 seed=seed,
                 replace=replace,
+                encryption=_encryption(),
                 progress=lambda done, _: bar.update(done - bar.pos),
             )
         except (GenerateError, NotOurs) as problem:
@@ -121,7 +128,7 @@ def export(file: Path, layout: Any, with_secrets: bool) -> None:
     from transfer.exporting import ExportError, export_config, write_config
 
     try:
-        rows = _rows(_database())
+        rows = _rows()
         config = export_config(rows, layout=layout, with_secrets=with_secrets)
         write_config(config, file, with_secrets=with_secrets)
     except DatabaseUnavailable as problem:
@@ -132,6 +139,8 @@ def export(file: Path, layout: Any, with_secrets: bool) -> None:
     notes += passed_over(config) if layout == "older" else named_twice(config)
     for line in notes:
         click.echo(f"note: {line}", err=True)
+    if with_secrets and _encryption().has_opened:
+        click.echo("note: what is encrypted here goes out in plain", err=True)
     if not with_secrets:
         told = "note: without virtual keys' values; loading it makes new ones"
         click.echo(told, err=True)
@@ -142,7 +151,7 @@ def export(file: Path, layout: Any, with_secrets: bool) -> None:
 @click.command()
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def check(files: tuple[Path, ...], as_json: bool) -> None:
+def check(files: tuple[Address, ...], as_json: bool) -> None:
     """Look through the database, or files, for everything odd.
 
     Ends with 0 where nothing is, with 1 where something is, with 2 where it cannot be
@@ -153,7 +162,7 @@ def check(files: tuple[Path, ...], as_json: bool) -> None:
     from transfer.loading import LoadError, check_files
 
     try:
-        rows, wrong = check_files(files) if files else (_rows(_database()), [])
+        rows, wrong = check_files(files, _encryption()) if files else (_rows(), [])
     except (DatabaseUnavailable, LoadError) as problem:
         click.echo(str(problem), err=True)
         sys.exit(2)
@@ -172,7 +181,7 @@ def check(files: tuple[Path, ...], as_json: bool) -> None:
     sys.exit(1 if wrong or findings else 0)
 
 
-def _load(load: Callable[[Path], Any]) -> str:
+def _load(load: Callable[[Address], Any]) -> str:
     """Load into our database; what to say of it. Ends the command where that fails."""
     from store.own import NotOurs
     from transfer.loading import LoadError
@@ -201,20 +210,21 @@ def _told(loaded: Any) -> str:
     return f"loaded into {_database()}: rows {told}"
 
 
-def _rows(path: Path) -> Any:
+def _rows() -> Any:
     from models import MODELS, REQUIRED
-    from store.sqlite import Reader
+    from store.readers import read_once
 
-    reader = Reader(path, MODELS, REQUIRED)
-    try:
-        return reader.read()
-    finally:
-        reader.close()
+    return read_once(_database(), MODELS, REQUIRED, _encryption())
 
 
-def _database() -> Path:
-    path: Path = current_app.extensions["settings"].database
-    return path
+def _database() -> Address:
+    address: Address = current_app.extensions["settings"].database
+    return address
+
+
+def _encryption() -> Encryption:
+    encryption: Encryption = current_app.extensions["encryption"]
+    return encryption
 
 
 def _progress(line: str) -> None:

@@ -174,15 +174,15 @@ api_key = AppGroup("api-key", help="Management API keys: create, list, revoke.")
 )
 def create_api_key(name: str, expires: timedelta | None) -> None:
     """Make a key and print it, the only time that it is seen."""
-    path = _settings().access_database
+    keys = _settings().access_database
     try:
-        key = api_keys.create_api_key(path, name, expires)
+        key = api_keys.create_api_key(keys, name, expires)
     except api_keys.ApiKeyError as problem:
         _fail(str(problem))
     try:
         click.echo(key)
     except OSError:
-        api_keys.revoke_api_key(path, name)  # nobody has seen it, and nobody will
+        api_keys.revoke_api_key(keys, name)  # nobody has seen it, and nobody will
         raise
 
 
@@ -243,16 +243,13 @@ def virtual_key_token(virtual_key_id: str, expires: timedelta) -> None:
 def _virtual_key_problem(virtual_key_id: str) -> str | None:
     """Return why a virtual key's token would be of no use now."""
     from models import REQUIRED, VirtualKey
-    from store.sqlite import Reader
+    from store.readers import read_once
 
     path = _settings().database
-    reader = Reader(path, (VirtualKey,), REQUIRED)
     try:
-        keys = {row.id for row in reader.read()[VirtualKey]}
+        keys = {row.id for row in read_once(path, (VirtualKey,), REQUIRED)[VirtualKey]}
     except DatabaseUnavailable as problem:
         return str(problem)
-    finally:
-        reader.close()
     if virtual_key_id in keys:
         return None
     return f'there is no virtual key "{virtual_key_id}" in {path}'

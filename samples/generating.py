@@ -3,15 +3,16 @@
 For trying things out only: whoever knows the seed knows the virtual keys.
 """
 
-import sqlite3
 from collections.abc import Callable
-from pathlib import Path
 
 import models
+from addresses import Address
 from samples.choices import Draws
 from samples.new_rows import NewRows
 from samples.owners import Invention
-from store.own import Model, writing
+from store.encryption import Encryption
+from store.own import writing
+from store.own_tables import Model, OwnTables
 
 MOST = 10_000_000  # a database of 13 GB
 CHUNK = 1000  # virtual keys from one write, and one call of progress, to the next
@@ -22,13 +23,14 @@ class GenerateError(Exception):
 
 
 def generate(
-    database: Path,
+    database: Address,
     *,
     customers: int = 40,
     teams: int = 3,
     keys: int = 5,
     seed: int = 1,
     replace: bool = False,
+    encryption: Encryption | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, int]:
     """Fill our own database; how many there are of each thing then.
@@ -41,9 +43,9 @@ def generate(
     keys *= teams
     if max(customers, teams, keys) > MOST:
         raise GenerateError(f"no more than {MOST:,} of anything can be generated")
-    with writing(database) as connection:
-        _make_room(connection.connection(), database, replace)
-        rows = NewRows(connection.connection())
+    with writing(database, encryption) as tables:
+        _make_room(tables, database, replace)
+        rows = NewRows(tables)
         invention = Invention(rows, Draws(seed), customers + teams + keys)
         invention.add_providers()
         invention.add_customers(customers)
@@ -70,11 +72,11 @@ NOUNS: dict[str, Model] = {
 }
 
 
-def _make_room(connection: sqlite3.Connection, database: Path, replace: bool) -> None:
-    for table in (model._meta.table_name for model in models.MODELS):
+def _make_room(tables: OwnTables, database: Address, replace: bool) -> None:
+    for model in models.MODELS:
         if replace:
-            connection.execute(f'DELETE FROM "{table}"')
-        elif connection.execute(f'SELECT 1 FROM "{table}" LIMIT 1').fetchone():
+            tables.clear(model)
+        elif not tables.is_empty(model):
             raise GenerateError(
                 f"{database} holds data already; with --replace it is removed first"
             )

@@ -103,8 +103,6 @@ class Tree:
         )
 
     def _value(self, row: Row) -> str:
-        if row.encryption_status == "encrypted" or row.value is None:
-            return ""
         value = values.text(row.value)
         return values.mask_value(value) if self.masked else value
 

@@ -16,7 +16,8 @@ from typing import Any, cast
 from errors import WouldWait
 from snapshot.snapshot import Snapshot
 from store.failures import IS_LOCKED, DatabaseUnavailable
-from store.sqlite import Mark, Reader
+from store.readers import Reader
+from store.rows import Mark
 
 log = logging.getLogger("governance")
 

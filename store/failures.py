@@ -3,7 +3,8 @@
 import os
 import sqlite3
 import stat
-from pathlib import Path
+
+from addresses import Address
 
 IS_LOCKED = "is locked by another process"
 IS_MISSING = "does not exist"
@@ -40,8 +41,8 @@ _KINDS = {
 class DatabaseUnavailable(Exception):
     """The database cannot be read. `reason` goes on where "the database" ends."""
 
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{os.fspath(path)} {reason}")
+    def __init__(self, path: Address, reason: str) -> None:
+        super().__init__(f"{path} {reason}")
         self.path = path
         self.reason = reason
 

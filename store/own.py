@@ -5,30 +5,42 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import peewee
 from peewee import SqliteDatabase
 
-from models import MODELS, columns, create_tables
+from addresses import Address
+from models import create_tables
+from store.encryption import Encryption
 from store.failures import kind_problem
 from store.locations import MAGIC
+from store.own_tables import OwnTables, unchanged
 
 APPLICATION_ID = 0x474F564C  # "GOVL", in the file's header: tells ours from a gateway's
 BUSY_SECONDS = 10
 
-Model = type[peewee.Model]
-# The rows of every table by primary key, each a dict of all columns.
-Tables = dict[Model, dict[Any, dict[str, Any]]]
-
 
 class NotOurs(Exception):
-    """The file cannot be loaded into; the text says why."""
+    """The database cannot be written; the text says why."""
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[SqliteDatabase]:
-    """Our database within one transaction, made when missing; undone on any failure.
+def writing(
+    address: Address, encryption: Encryption | None = None
+) -> Iterator[OwnTables]:
+    """Our tables within one transaction, made when missing; undone on any failure.
+
+    Raises NotOurs.
+    """
+    with _writing_file(address) as database:
+        tables = OwnTables(database, encryption or Encryption(), unchanged)
+        tables.seal()
+        yield tables
+
+
+@contextmanager
+def _writing_file(path: Path) -> Iterator[SqliteDatabase]:
+    """Our database within one transaction.
 
     A new one is built under another name, so that nobody ever finds half of it.
     """
@@ -38,13 +50,13 @@ def writing(path: Path) -> Iterator[SqliteDatabase]:
     except OSError as problem:
         raise NotOurs(f"{path} cannot be written: {problem.strerror}") from None
     if path.exists():
-        with _transaction(path) as database:
+        with _file_transaction(path) as database:
             yield database
         return
     _remove_leftovers(path)
     new = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
-        with _transaction(new) as database:
+        with _file_transaction(new) as database:
             yield database
         os.rename(new, path)
     finally:
@@ -73,7 +85,7 @@ def _is_other_running(pid: int) -> bool:
 
 
 @contextmanager
-def _transaction(path: Path) -> Iterator[SqliteDatabase]:
+def _file_transaction(path: Path) -> Iterator[SqliteDatabase]:
     try:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as problem:
@@ -128,62 +140,3 @@ def _reason(problem: Exception) -> str:
     if "full" in words:
         return "the disk is full"
     return "it is damaged, or its folder may not be written"
-
-
-def read_tables(database: SqliteDatabase) -> Tables:
-    """All rows there are."""
-    tables: Tables = {}
-    for model in MODELS:
-        names = [column.name for column in columns(model)]
-        query = model.select(*(getattr(model, name) for name in names))
-        rows = (dict(zip(names, row, strict=True)) for row in database.execute(query))
-        tables[model] = {primary_key(model, row): row for row in rows}
-    return tables
-
-
-def write_changes(database: SqliteDatabase, old: Tables, new: Tables) -> dict[str, int]:
-    """Turn the old rows into the new ones; how many were added, changed, removed."""
-    counts = {"added": 0, "changed": 0, "removed": 0}
-    for model in MODELS:
-        before, after = old[model], new[model]
-        removed = [key for key in before if key not in after]
-        changed = [k for k, row in after.items() if k in before and row != before[k]]
-        added = [key for key in after if key not in before]
-        # Changed rows go out first too, so that two of them may swap a unique name.
-        _delete(database, model, removed + changed)
-        _insert(database, model, [after[key] for key in changed + added])
-        counts["added"] += len(added)
-        counts["changed"] += len(changed)
-        counts["removed"] += len(removed)
-    return counts
-
-
-def primary_key(model: Model, row: dict[str, Any]) -> Any:
-    key = tuple(row[name] for name in key_names(model))
-    return key if len(key) > 1 else key[0]
-
-
-def key_names(model: Model) -> list[str]:
-    """The names of the columns of a model's primary key."""
-    key: Any = model._meta.primary_key
-    if isinstance(key, peewee.CompositeKey):
-        return list(key.field_names)
-    return [key.name]
-
-
-def _delete(database: SqliteDatabase, model: Model, keys: list[Any]) -> None:
-    names = key_names(model)
-    where = " AND ".join(f'"{getattr(model, name).column_name}" = ?' for name in names)
-    database.connection().executemany(
-        f'DELETE FROM "{model._meta.table_name}" WHERE {where}',
-        [each if isinstance(each, tuple) else (each,) for each in keys],
-    )
-
-
-def _insert(database: SqliteDatabase, model: Model, rows: list[dict[str, Any]]) -> None:
-    names = ", ".join(f'"{column.column_name}"' for column in columns(model))
-    marks = ", ".join("?" for _ in columns(model))
-    database.connection().executemany(
-        f'INSERT INTO "{model._meta.table_name}" ({names}) VALUES ({marks})',
-        ([row[column.name] for column in columns(model)] for row in rows),
-    )

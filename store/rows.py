@@ -1,8 +1,10 @@
 """All rows of the models' tables, as named tuples with every column of the model."""
 
 import sqlite3
+from collections.abc import Callable, Iterable
 from functools import partial
 from operator import itemgetter
+from typing import Any
 
 import peewee
 from peewee import SqliteDatabase
@@ -13,21 +15,30 @@ from schemas import report_broken
 
 Models = tuple[type[peewee.Model], ...]
 Rows = dict[type[peewee.Model], list[Row]]
+Mark = tuple[object, ...]  # differs between two states of a database
+Opened = Callable[[type[peewee.Model], list[Row]], list[Row]]
 
 
-def select_all(database: SqliteDatabase, models: Models, known: Rows | None) -> Rows:
-    """Return all rows by model; a table that equals the `known` one is that very list.
+def select_all(
+    database: SqliteDatabase, models: Models, known: Rows | None, opened: Opened
+) -> Rows:
+    """Return all rows by model, `opened` where they are encrypted; a table that equals
+    the `known` one is that very list.
 
     A table that the database lacks is empty, a column that it lacks is None.
     """
-    return {model: _table(database, model, known) for model in models}
+    return {
+        model: known_or_new(model, opened(model, _select(database, model)), known)
+        for model in models
+    }
 
 
-def _table(
-    database: SqliteDatabase, model: type[peewee.Model], known: Rows | None
+def known_or_new(
+    model: type[peewee.Model], rows: list[Row], known: Rows | None
 ) -> list[Row]:
-    rows = _select(database, model)
-    return known[model] if known is not None and rows == known[model] else rows
+    """Return the known list of a table's rows if these are the same."""
+    before = known[model] if known else None
+    return before if before is not None and rows == before else rows
 
 
 def _select(database: SqliteDatabase, model: type[peewee.Model]) -> list[Row]:
@@ -44,19 +55,21 @@ def _select(database: SqliteDatabase, model: type[peewee.Model]) -> list[Row]:
         )
     )
     try:
-        return _rows(database, model, query)
+        return named_rows(model, database.execute(query))
     except sqlite3.OperationalError as problem:
         if "decode to UTF-8" not in str(problem):
             raise
     connection = database.connection()
     connection.text_factory = bytes
     try:
-        return [_decoded(model, row) for row in _rows(database, model, query)]
+        rows = named_rows(model, database.execute(query))
+        return [decoded(model, row) for row in rows]
     finally:
         connection.text_factory = str
 
 
-def _decoded(model: type[peewee.Model], row: Row) -> Row:
+def decoded(model: type[peewee.Model], row: Row) -> Row:
+    """Return a row with texts in place of bytes; what is not UTF-8 is reported."""
     row_id = values.text(row[0])
     for column, value in row._asdict().items():
         if isinstance(value, bytes) and values.text(value).encode() != value:
@@ -66,11 +79,10 @@ def _decoded(model: type[peewee.Model], row: Row) -> Row:
     )
 
 
-def _rows(
-    database: SqliteDatabase, model: type[peewee.Model], query: peewee.Query
-) -> list[Row]:
+def named_rows(model: type[peewee.Model], tuples: Iterable[Any]) -> list[Row]:
+    """Return the tuples of a table's rows as named ones."""
     make = partial(tuple.__new__, row_type(model))  # _make, without a call in Python
-    rows = list(map(make, database.execute(query)))
+    rows = list(map(make, tuples))
     if None in map(itemgetter(0), rows):
         # SQLite lets a text primary key be NULL; nothing could refer to such a row.
         report_broken(model._meta.table_name, None, "id", "is NULL; it is left out")

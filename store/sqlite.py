@@ -8,13 +8,14 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import peewee
 from peewee import SqliteDatabase
 
+from store.encryption import Encryption
 from store.failures import (
     IN_MOTION,
     IS_DAMAGED,
@@ -25,7 +26,7 @@ from store.failures import (
 )
 from store.images import LoggedFile, PlainFile, open_files
 from store.locations import Found, find
-from store.rows import Models, Rows, select_all
+from store.rows import Mark, Models, Rows, select_all
 
 LOCK_WAIT_SECONDS = 1.0  # writers hold the lock for milliseconds
 LOCK_WAIT_AGAIN_SECONDS = 0.1  # while it stays locked, requests must not pile up
@@ -33,7 +34,6 @@ LOCK_POLL_SECONDS = 0.005
 SETTLED_NANOSECONDS = 5 * 10**9  # longer than the coarsest file time, FAT's 2 s
 READINGS = 20  # of a file that is replaced while it is read
 
-Mark = tuple[object, ...]
 T = TypeVar("T")
 
 
@@ -45,8 +45,15 @@ class Reader:
     may use a Reader.
     """
 
-    def __init__(self, path: Path, models: Models, required: Models) -> None:
+    def __init__(
+        self,
+        path: Path,
+        models: Models,
+        required: Models,
+        encryption: Encryption | None = None,
+    ) -> None:
         self.path = path
+        self._encryption = encryption or Encryption()
         # The process may change its folder later.
         self._name = os.path.join(os.getcwd(), path)
         self._models = models
@@ -91,15 +98,19 @@ class Reader:
         """
 
         def select(database: SqliteDatabase) -> Rows:
-            return select_all(database, self._models, known)
+            return select_all(database, self._models, known, self._encryption.opened)
 
         return self._patiently(lambda: self._with_image(select))
 
     def verify(self) -> None:
         """Raise DatabaseUnavailable unless the file could be read now."""
-        self.mark()
-        self._patiently(lambda: self._with_image(lambda database: None))
-        self.close()
+        with closing(self):
+            self.mark()
+            if self._encryption.has_key:
+                self.read()
+                self._encryption.require_key(self.path)
+            else:
+                self._patiently(lambda: self._with_image(lambda database: None))
 
     def close(self) -> None:
         """Close all files; the next question opens them again."""

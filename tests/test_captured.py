@@ -17,10 +17,12 @@ from typing import Any
 
 import pytest
 from gateway import Gateway
+from peewee import SqliteDatabase
 from test_copying import ODD, lists
 
 from models import MODELS
-from store.own import Tables
+from store.encryption import Encryption
+from store.own_tables import OwnTables, Tables, unchanged
 from transfer.loading import Loaded, LoadError, load_documents, load_files
 
 DEMO = Path(__file__).parent.parent / "data" / "demo.json"
@@ -1023,8 +1025,8 @@ def test_nothing_of_the_wrong_kind_anywhere_ends_in_more_than_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: Any
 ) -> None:
     monkeypatch.setattr("transfer.loading.writing", _nowhere)
-    monkeypatch.setattr("transfer.loading.write_changes", lambda *args: {})
-    monkeypatch.setattr("transfer.loading.read_tables", _no_tables)
+    monkeypatch.setattr("store.own_tables.OwnTables.change", lambda *args: {})
+    monkeypatch.setattr("store.own_tables.OwnTables.read", _no_tables)
     crashed, said = {}, []
     for path in places({"teams": [WHOLE]}):
         document: Any = deepcopy({"teams": [WHOLE]})
@@ -1044,11 +1046,11 @@ def test_nothing_of_the_wrong_kind_anywhere_ends_in_more_than_a_sentence(
 
 
 @contextmanager
-def _nowhere(path: Path) -> Iterator[None]:
-    yield None
+def _nowhere(*args: Any) -> Iterator[OwnTables]:
+    yield OwnTables(SqliteDatabase(None), Encryption(), unchanged)
 
 
-def _no_tables(database: None) -> Tables:
+def _no_tables(own: OwnTables) -> Tables:
     return {model: {} for model in MODELS}
 
 

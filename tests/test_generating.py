@@ -16,7 +16,7 @@ from gateway import Gateway
 from callers.api_keys import create_api_key
 from models import MODELS, REQUIRED
 from samples.generating import GenerateError, generate
-from store.own import NotOurs, read_tables, writing
+from store.own import NotOurs, writing
 from store.sqlite import Reader
 from transfer.config_fields import duration_problem
 from values import instant
@@ -30,8 +30,8 @@ Tables = dict[str, list[dict[str, Any]]]
 
 def read(path: Path) -> Tables:
     """All rows of all tables, by the model's name."""
-    with writing(path) as database:
-        tables = read_tables(database)
+    with writing(path) as own:
+        tables = own.read()
     return {model.__name__: list(rows.values()) for model, rows in tables.items()}
 
 

@@ -18,8 +18,8 @@ from snapshot.keeper import Keeper
 from snapshot.snapshot import Snapshot
 from store import rows
 from store.failures import DatabaseUnavailable
-from store.rows import Rows
-from store.sqlite import Mark, Reader
+from store.rows import Mark, Rows
+from store.sqlite import Reader
 
 DEADLINE = 10  # seconds until a test gives up; none waits that long when all is well
 

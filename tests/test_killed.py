@@ -249,7 +249,7 @@ def test_what_a_killed_load_left_beside_is_not_loaded(database: Path) -> None:
 def test_a_load_that_fails_while_writing_leaves_nothing_beside_it(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("transfer.loading.write_changes", _fail)
+    monkeypatch.setattr("store.own_tables.OwnTables.change", _fail)
 
     with pytest.raises(RuntimeError):
         load_documents([("first", {"teams": [{"id": "t", "name": "T"}]})], database)

@@ -19,6 +19,8 @@ EACH: dict[str, tuple[Any, str, Any]] = {
     "jwt_secret": (b"", STRONG, STRONG.encode()),
     "jwt_secret_file": (Path("data/jwt-secret"), "/run/s", Path("/run/s")),
     "jwt_public_key_file": (None, "key.pem", Path("key.pem")),
+    "encryption_key": ("", " a passphrase\n", "a passphrase"),
+    "encryption_key_file": (None, "/run/k", Path("/run/k")),
     "snapshot_seconds": (2.0, "0.5", 0.5),
     "shutdown_seconds": (10.0, "30", 30.0),
     "virtual_key_scope": ("own", "all", "all"),

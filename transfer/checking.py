@@ -27,7 +27,8 @@ from models import (
     Team,
     VirtualKey,
 )
-from store.own import Model
+from store.encryption import ENCRYPTED
+from store.own_tables import Model
 from store.relations import VIRTUAL_KEY, Index
 from store.rows import Rows
 from transfer.column_kinds import problem_of, rule
@@ -63,7 +64,6 @@ UNIQUE: tuple[tuple[Any, ...], ...] = (
     (ModelConfig, "scope", "scope_id", "provider", "model_name"),
 )
 UNSET = (None, "")
-ENCRYPTED = "encrypted"
 OWNERLESS = "belongs to no customer, team, virtual key, provider or model config"
 LISTED = 3  # owners of a budget that are named; there may be thousands
 
@@ -138,7 +138,7 @@ def _kinds(index: Index) -> Findings:
 
 
 def _legible(rows: list[Row], column: str) -> list[Row]:
-    if column != "headers_json":
+    if column != "value":
         return rows
     return [row for row in rows if row.encryption_status != ENCRYPTED]
 
@@ -235,7 +235,7 @@ def _virtual_keys(index: Index) -> Findings:
     for row in index.rows[VirtualKey]:
         if row.team_id not in UNSET and row.customer_id not in UNSET:
             yield _finding(VirtualKey, row, "customer_id", "is set beside team_id")
-        if row.value and row.value_hash and row.encryption_status != ENCRYPTED:
+        if row.value and row.value_hash:
             value = values.text(row.value).encode()
             if hashlib.sha256(value).hexdigest() != row.value_hash:
                 problem = "is not the SHA-256 of the value"

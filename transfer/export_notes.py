@@ -3,7 +3,7 @@
 from models import VirtualKey
 from store.relations import Index
 from store.rows import Rows
-from transfer.checking import ENCRYPTED, dangling, quoted
+from transfer.checking import dangling, quoted
 from transfer.exported_rows import Json
 
 
@@ -13,7 +13,7 @@ def left_out(rows: Rows, *, with_secrets: bool = False) -> list[str]:
     """
     lines = [f"{finding}; left out" for finding in dangling(Index(rows))]
     for key in rows[VirtualKey] if with_secrets else ():
-        if key.encryption_status == ENCRYPTED or not key.value:
+        if not key.value:
             what = "its value is not known here; loading it makes a new one"
             lines.append(f"virtual key {quoted(key.id)}: {what}")
     return lines

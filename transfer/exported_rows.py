@@ -6,7 +6,7 @@ from typing import Any
 import values
 from models import McpClient, ProviderKey, Row
 from schemas import LEFT_OUT, McpClientSchema
-from store.own import Model
+from store.own_tables import Model
 from transfer.checking import UNSET
 from transfer.column_kinds import Read, readers
 from transfer.config_fields import NOT_KEPT, kept_secret

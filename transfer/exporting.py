@@ -31,10 +31,10 @@ from models import (
 )
 from store.files import replace_file
 from store.locations import is_database
-from store.own import Model
+from store.own_tables import Model
 from store.relations import Index, by_age
 from store.rows import Rows
-from transfer.checking import ENCRYPTED, REFERENCES, UNSET, quoted
+from transfer.checking import REFERENCES, UNSET, quoted
 from transfer.exported_rows import NUMBER, Json, mcp_client, members, provider_key
 from transfer.linking import OWNERS
 
@@ -213,7 +213,7 @@ class _Export:
 
     def _complete(self, key: Json, row: Row, aligned: bool) -> None:
         """Say of a virtual key what is not said of other owners."""
-        if not self.with_secrets or row.encryption_status == ENCRYPTED:
+        if not self.with_secrets:
             key.pop("value", None)
         if key["expires_at"] == values.ZERO_TIME:
             del key["expires_at"]

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import orjson
 
+from addresses import Address
 from models import (
     MODELS,
     REQUIRED,
@@ -17,10 +17,12 @@ from models import (
     ProviderKey,
     row_type,
 )
+from store.encryption import Encryption
 from store.failures import DatabaseUnavailable
-from store.own import Tables, read_tables, write_changes, writing
+from store.own import writing
+from store.own_tables import Tables
+from store.readers import read_once
 from store.rows import Rows
-from store.sqlite import Reader
 from transfer.draft import Draft, Model
 from transfer.linking import link
 from transfer.merging import Merge
@@ -57,11 +59,12 @@ class Loaded:
 
 
 def load_files(
-    paths: Iterable[Path],
-    database: Path,
+    paths: Iterable[Address],
+    database: Address,
     *,
     replace: bool = False,
     strict: bool = False,
+    encryption: Encryption | None = None,
 ) -> Loaded:
     """Load files into our own database; each may be a gateway's `config.json`, what a
     gateway answered, or a gateway's database. `-` is standard input.
@@ -70,11 +73,18 @@ def load_files(
     part would be passed over. Raises LoadError and NotOurs, and then nothing has
     changed.
     """
-    return load_drafts(read_files(paths), database, replace=replace, strict=strict)
+    drafts = read_files(paths, encryption)
+    return load_drafts(
+        drafts, database, replace=replace, strict=strict, encryption=encryption
+    )
 
 
 def load_documents(
-    documents: Iterable[tuple[str, Any]], database: Path, *, replace: bool = False
+    documents: Iterable[tuple[str, Any]],
+    database: Address,
+    *,
+    replace: bool = False,
+    encryption: Encryption | None = None,
 ) -> Loaded:
     """Load parsed answers, each with the name of its source; see load_files.
 
@@ -92,20 +102,23 @@ def load_documents(
         for model in models
         if name not in drafts.answers.listed
     ]
-    return load_drafts(drafts.finish(), database, replace=replace, keep=unlisted)
+    return load_drafts(
+        drafts.finish(),
+        database,
+        replace=replace,
+        keep=unlisted,
+        encryption=encryption,
+    )
 
 
-def read_files(paths: Iterable[Path]) -> list[Draft]:
+def read_files(
+    paths: Iterable[Address], encryption: Encryption | None = None
+) -> list[Draft]:
     """Return what the files hold, checked each for itself."""
-    drafts = _Drafts()
+    drafts = _Drafts(encryption)
     for path in paths:
         try:
-            with opened(path) as source:
-                if source.is_database:
-                    with source.database() as database:
-                        drafts.add_database(database, str(path))
-                else:
-                    drafts.add(source.parsed(), str(path))
+            drafts.add_source(path)
         except OSError as problem:
             drafts.unreadable(f"{path}: cannot be read: {problem.strerror}")
         except DatabaseUnavailable as problem:
@@ -118,19 +131,20 @@ def read_files(paths: Iterable[Path]) -> list[Draft]:
 
 def load_drafts(
     drafts: list[Draft],
-    database: Path,
+    database: Address,
     *,
     replace: bool,
     strict: bool = False,
     keep: Iterable[Model] = (),
+    encryption: Encryption | None = None,
 ) -> Loaded:
     """Load what was read; see load_files. What to `keep` does not go with the rest."""
-    with writing(database) as connection:
-        old = read_tables(connection)
+    with writing(database, encryption) as tables:
+        old = tables.read()
         base: Tables = {model: {} for model in old} if replace else old
         base = base | {model: old[model] for model in keep}
         new = merge(drafts, old, base, replace=replace, strict=strict)
-        counts = write_changes(connection, old, new)
+        counts = tables.change(old, new)
     return Loaded(counts, [note for draft in drafts for note in _notes(draft)])
 
 
@@ -163,12 +177,14 @@ def merge(
     return new
 
 
-def check_files(paths: Iterable[Path]) -> tuple[Rows, list[str]]:
+def check_files(
+    paths: Iterable[Address], encryption: Encryption | None = None
+) -> tuple[Rows, list[str]]:
     """Return the rows that files would load, and what is wrong with them.
 
     Raises LoadError where a file cannot be read.
     """
-    drafts = read_files(paths)
+    drafts = read_files(paths, encryption)
     unreadable = [line for draft in drafts for line in draft.unreadable]
     if unreadable:
         raise LoadError(unreadable)
@@ -189,10 +205,11 @@ def check_files(paths: Iterable[Path]) -> tuple[Rows, list[str]]:
 class _Drafts:
     """Two drafts: of descriptions, and of records of what a gateway holds."""
 
-    def __init__(self) -> None:
+    def __init__(self, encryption: Encryption | None = None) -> None:
         self.described = Draft()
         self.recorded = Draft(record=True)
         self.answers = Recorded(self.recorded)
+        self.encryption = encryption or Encryption()
 
     def add(self, document: Any, source: str, *, pulled: bool = False) -> None:
         if document and isinstance(document, list):
@@ -208,12 +225,25 @@ class _Drafts:
                 f"{source}: is neither a gateway's config.json nor one of its answers"
             )
 
-    def add_database(self, path: Path, source: str) -> None:
-        reader = Reader(path, MODELS, REQUIRED)
-        try:
-            add_rows(self.recorded, reader.read(), source)
-        finally:
-            reader.close()
+    def add_source(self, path: Address) -> None:
+        """Add a file or a database. Raises OSError, DatabaseUnavailable and
+        JSONDecodeError.
+        """
+        with opened(path) as source:
+            if source.is_database:
+                with source.database() as database:
+                    self.add_database(database, str(path))
+            else:
+                self.add(source.parsed(), str(path))
+
+    def add_database(self, database: Address, source: str) -> None:
+        rows = read_once(database, MODELS, REQUIRED, self.encryption)
+        add_rows(self.recorded, rows, source)
+        if closed := self.encryption.closed:
+            self.recorded.notes.append(
+                f"{source}: {closed} rows are encrypted, and what is encrypted in them"
+                " is left out: GOVERNANCE_ENCRYPTION_KEY does not open it"
+            )
 
     def unreadable(self, problem: str) -> None:
         self.described.unreadable.append(problem)

@@ -24,7 +24,7 @@ from models import (
     VirtualKey,
     columns,
 )
-from store.own import Tables, key_names
+from store.own_tables import Tables, key_names
 from transfer.config_fields import VALUE_PREFIX, value_hash
 from transfer.draft import Draft, Item, Model
 from values import stored_time

@@ -93,18 +93,15 @@ def _without_secrets(stored: dict[str, Any]) -> dict[str, Any]:
 def _client_without_secrets(
     draft: Draft, stored: dict[str, Any], place: str
 ) -> dict[str, Any]:
-    encrypted = stored["encryption_status"] == "encrypted"
     address = values.text(values.secret_text(stored["connection_string"]))
-    if encrypted and not reference(address):
-        address = ""  # what is read from elsewhere stays in plain
     shapes = {
         column: _shape(draft, schema, stored[column], f"{place}.{column}")
         for column, schema in _SHAPES.items()
     }
-    headers = _headers(stored["headers_json"])
+    headers = stored["headers_json"]
     return {
         "connection_string": values.mask_url(address) or None,
-        "headers_json": None if encrypted and headers == "{}" else headers,
+        "headers_json": headers and _headers(headers),
         **shapes,
     }
 

@@ -25,7 +25,8 @@ from callers.api_keys import ApiKeyReader
 from models import MODELS, REQUIRED
 from settings import Settings
 from snapshot.keeper import Keeper
-from store.sqlite import Reader
+from store.encryption import Encryption
+from store.readers import open_reader
 from web.access_log import use_stream
 from web.dispatcher import Dispatcher
 from web.listening import (
@@ -73,7 +74,7 @@ def serve(app: Flask, host: str, port: int, workers: int, ready: Ready) -> NoRet
     if settings.auth == "off":
         _require_loopback(listener, host)
         log.warning("GOVERNANCE_AUTH is off: whoever reaches %s reads everything", host)
-    _check_files(settings)
+    _check_files(settings, app.extensions["encryption"])
     connections = raise_descriptor_limit()
     announcement = _Announcement(app, listener, ready)
 
@@ -227,7 +228,7 @@ def _require_loopback(listener: socket.socket, host: str) -> None:
         )
 
 
-def _check_files(settings: Settings) -> None:
+def _check_files(settings: Settings, encryption: Encryption) -> None:
     """Find out before anything runs; raises DatabaseUnavailable."""
-    Reader(settings.database, MODELS, REQUIRED).verify()
+    open_reader(settings.database, MODELS, REQUIRED, encryption).verify()
     ApiKeyReader(settings.access_database).verify()

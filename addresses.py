@@ -1,0 +1,5 @@
+"""Where a database is."""
+
+from pathlib import Path
+
+Address = Path

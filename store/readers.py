@@ -1,0 +1,66 @@
+"""The databases that can be read, each through a Reader of its kind."""
+
+from contextlib import closing
+from typing import Protocol
+
+from addresses import Address
+from store import sqlite
+from store.encryption import Encryption
+from store.rows import Mark, Models, Rows
+
+
+class Reader(Protocol):
+    """Reads one database, and knows whether it changed. One thread at a time may use
+    it. All methods but `settled` and `close` raise DatabaseUnavailable.
+    """
+
+    @property
+    def path(self) -> Address:
+        """Where the database is."""
+
+    def mark(self) -> Mark:
+        """Return what differs between two states of the database; may wait."""
+
+    def mark_at_once(self) -> Mark:
+        """Return the mark without waiting; DatabaseUnavailable if that cannot be."""
+
+    def settled(self) -> Mark | None:
+        """Return a cheaper mark of a database that was left alone; None of others."""
+
+    def read(self, known: Rows | None = None) -> Rows:
+        """Return all rows of all tables, as of one moment.
+
+        A table that is the same as a `known` one is returned as that very list.
+        """
+
+    def verify(self) -> None:
+        """Raise DatabaseUnavailable unless the database could be read now."""
+
+    def close(self) -> None:
+        """Let go of the database; the next question opens it again."""
+
+
+def open_reader(
+    address: Address,
+    models: Models,
+    required: Models,
+    encryption: Encryption | None = None,
+) -> Reader:
+    """Return a reader of these tables; without the `required` ones it is not what it
+    should be. Nothing is opened yet.
+    """
+    return sqlite.Reader(address, models, required, encryption)
+
+
+def read_once(
+    address: Address,
+    models: Models,
+    required: Models,
+    encryption: Encryption | None = None,
+) -> Rows:
+    """Return all rows of a database, as of one moment. Raises DatabaseUnavailable."""
+    encryption = encryption or Encryption()
+    with closing(open_reader(address, models, required, encryption)) as reader:
+        rows = reader.read()
+        encryption.require_key(address)
+        return rows
