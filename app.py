@@ -3,6 +3,9 @@
 from web import interrupts  # noqa: F401
 
 # isort: split
+from store import drivers  # noqa: F401
+
+# isort: split
 import logging
 from collections.abc import Mapping
 from time import monotonic

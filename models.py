@@ -5,12 +5,13 @@ reading databases is in database.py.
 """
 
 from collections import namedtuple
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, Literal
 
 import peewee
-from peewee import SqliteDatabase
 
+NO_OTHERS: Mapping[str, str] = {}  # types have the names that the columns say
 Layout = Literal["april", "may", "july", "own"]
 
 # Gateways of 2026 whose tables differ. April: owners name their budget. May: budgets
@@ -323,25 +324,38 @@ def columns(model: type[peewee.Model], layout: Layout = "own") -> list[Column]:
     ]
 
 
-def create_tables(database: SqliteDatabase, layout: Layout = "own") -> None:
+def create_tables(database: peewee.Database, layout: Layout = "own") -> None:
     """Make all tables that are missing, as a gateway of that layout has them."""
     for model in MODELS:
-        table = model._meta.table_name
-        definitions = [
-            f'"{column.column_name}" {column.field_type}'
-            + (" NOT NULL PRIMARY KEY" if column.primary_key else "")
-            for column in columns(model, layout)
-        ]
-        if isinstance(model._meta.primary_key, peewee.CompositeKey):
-            names = [f'"{column.column_name}"' for column in columns(model, layout)]
-            definitions.append(f"PRIMARY KEY ({', '.join(names)})")
-        database.execute_sql(
-            f'CREATE TABLE IF NOT EXISTS "{table}" ({", ".join(definitions)})'
-        )
-        for column in columns(model, layout):
-            if column.unique or column.index:
-                database.execute_sql(
-                    f"CREATE {'UNIQUE ' if column.unique else ''}INDEX IF NOT EXISTS"
-                    f' "idx_{table}_{column.column_name}"'
-                    f' ON "{table}" ("{column.column_name}")'
-                )
+        create_table(database, model, layout)
+
+
+def create_table(
+    database: peewee.Database,
+    model: type[peewee.Model],
+    layout: Layout = "own",
+    types: Mapping[str, str] = NO_OTHERS,
+) -> None:
+    """Make a model's table and its indexes, if they are missing; `types` are the
+    database's names of the columns' types.
+    """
+    table = model._meta.table_name
+    fields = columns(model, layout)
+    definitions = [
+        f'"{field.column_name}" {types.get(field.field_type, field.field_type)}'
+        + (" NOT NULL PRIMARY KEY" if field.primary_key else "")
+        for field in fields
+    ]
+    if isinstance(model._meta.primary_key, peewee.CompositeKey):
+        names = [f'"{field.column_name}"' for field in fields]
+        definitions.append(f"PRIMARY KEY ({', '.join(names)})")
+    database.execute_sql(
+        f'CREATE TABLE IF NOT EXISTS "{table}" ({", ".join(definitions)})'
+    )
+    for field in fields:
+        if field.unique or field.index:
+            database.execute_sql(
+                f"CREATE {'UNIQUE ' if field.unique else ''}INDEX IF NOT EXISTS"
+                f' "idx_{table}_{field.column_name}" ON "{table}"'
+                f' ("{field.column_name}")'
+            )

@@ -9,7 +9,7 @@ from typing import Any
 
 from click import ClickException
 
-from addresses import Address
+from addresses import Address, postgres_url
 
 PREFIX = "GOVERNANCE_"
 MINIMUM_SECRET_BYTES = 32  # RFC 7518, section 3.2: as long as the HS256 digest
@@ -31,6 +31,10 @@ def _path(name: str, value: str) -> Path:
         return Path(value).expanduser()
     except RuntimeError:
         raise SettingError(f"{name} is {value!r}; there is no such user") from None
+
+
+def _address(name: str, value: str) -> Address:
+    return postgres_url(value) or _path(name, value)
 
 
 def _seconds(name: str, value: str) -> float:
@@ -80,14 +84,14 @@ SETTINGS = {
     "database": Setting(
         "GOVERNANCE_DATABASE",
         "data/governance.db",
-        "the SQLite file with the gateway's tables; only read by the service",
-        _path,
+        "the gateway's tables: an SQLite file, or postgresql://…; only read",
+        _address,
     ),
     "access_database": Setting(
         "GOVERNANCE_ACCESS_DATABASE",
         "data/access.db",
-        "our own SQLite file with the hashes of the management API keys",
-        _path,
+        "our own database with the API keys' hashes: a file, or postgresql://…",
+        _address,
     ),
     "jwt_secret": Setting(
         "GOVERNANCE_JWT_SECRET",

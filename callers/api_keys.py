@@ -1,30 +1,23 @@
-"""Management API keys, kept as hashes in a SQLite file of our own."""
+"""Management API keys, of which only hashes are kept."""
 
 import hashlib
-import os
 import secrets
 import string
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from time import monotonic
 
 import peewee
-from peewee import SqliteDatabase
 
+from addresses import Address
 from errors import WouldWait
-from models import Row, text, timestamp
-from store.failures import (
-    IS_LOCKED,
-    IS_MISSING,
-    DatabaseUnavailable,
-    write_failure_reason,
-)
-from store.locations import uri_of
+from models import Row
+from store.failures import IS_MISSING, DatabaseUnavailable
+from store.key_store import ApiKey, open_key_reader, writing_keys
+from store.own import NotOurs
 from store.rows import Mark
-from store.sqlite import Reader
 
 PREFIX = "bfst-"
 RANDOM_LENGTH = 44  # letters and digits: 262 bits
@@ -38,25 +31,11 @@ class ApiKeyError(Exception):
     """A key cannot be made or revoked; the text says why."""
 
 
-class ApiKey(peewee.Model):
-    """One management API key. Times are RFC 3339; the key itself is nowhere."""
-
-    name = text()
-    shown = text()
-    sha256 = text(unique=True)
-    created_at = timestamp()
-    expires_at = timestamp()
-    revoked_at = timestamp()
-
-    class Meta:
-        table_name = "api_keys"
-
-
 class ApiKeyReader:
     """Looks keys up for requests; a change in the file counts from the next one on."""
 
-    def __init__(self, path: Path) -> None:
-        self._reader = Reader(path, (ApiKey,), (ApiKey,))
+    def __init__(self, address: Address) -> None:
+        self._reader = open_key_reader(address)
         self._lock = threading.Lock()
         self._began = float("-inf")
         self._failure: DatabaseUnavailable | None = None
@@ -132,7 +111,9 @@ class ApiKeyReader:
             self._failure = None if failure.reason == IS_MISSING else failure
 
 
-def create_api_key(path: Path, name: str, lifetime: timedelta | None = None) -> str:
+def create_api_key(
+    address: Address, name: str, lifetime: timedelta | None = None
+) -> str:
     """Make a key and return it, the only time that it is seen.
 
     Raises ApiKeyError where a key of that name is in use.
@@ -141,7 +122,7 @@ def create_api_key(path: Path, name: str, lifetime: timedelta | None = None) -> 
         raise ApiKeyError("the name of an API key must not be empty")
     token = PREFIX + "".join(secrets.choice(_ALPHABET) for _ in range(RANDOM_LENGTH))
     now = datetime.now(UTC)
-    with _writing(path):
+    with _writing(address):
         if ApiKey.select().where(_unrevoked(name)).exists():
             raise ApiKeyError(f'there is an API key "{name}" already; revoke it first')
         ApiKey.create(
@@ -154,54 +135,36 @@ def create_api_key(path: Path, name: str, lifetime: timedelta | None = None) -> 
     return token
 
 
-def revoke_api_key(path: Path, name: str) -> None:
+def revoke_api_key(address: Address, name: str) -> None:
     """Revoke the key of that name. Raises ApiKeyError where there is none."""
-    if not path.exists():
-        raise ApiKeyError(_NONE_TO_REVOKE.format(name))
-    with _writing(path):
+    with suppress(DatabaseUnavailable):  # writing waits for it, or says why
+        keys = list_api_keys(address)
+        if not any(key.name == name and not key.revoked_at for key in keys):
+            raise ApiKeyError(_NONE_TO_REVOKE.format(name))
+    with _writing(address):
         revoked = ApiKey.update(revoked_at=_time_text(datetime.now(UTC)))
         if not revoked.where(_unrevoked(name)).execute():
             raise ApiKeyError(_NONE_TO_REVOKE.format(name))
 
 
-def list_api_keys(path: Path) -> list[Row]:
-    """All keys, oldest first; none where there is no file."""
-    reader = Reader(path, (ApiKey,), (ApiKey,))
+def list_api_keys(address: Address) -> list[Row]:
+    """All keys, oldest first; none where none was made yet."""
     try:
-        return reader.read()[ApiKey]
+        with closing(open_key_reader(address)) as reader:
+            return reader.read()[ApiKey]
     except DatabaseUnavailable as failure:
         if failure.reason == IS_MISSING:
             return []
         raise
-    finally:
-        reader.close()
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def _writing(address: Address) -> Iterator[None]:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _require_ours(path)
-        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
-        database = SqliteDatabase(uri_of(path, "mode=rwc"), uri=True, timeout=5)
-        with database.bind_ctx([ApiKey]), database.connection_context():
-            database.create_tables([ApiKey])
-            with database.atomic("IMMEDIATE"):
-                yield
-    except (OSError, peewee.DatabaseError) as problem:
-        reason = write_failure_reason(problem, str(path))
-        raise ApiKeyError(f"{path} {reason}") from problem
-
-
-def _require_ours(path: Path) -> None:
-    """Raise ApiKeyError for a file that others made: it is never written."""
-    try:
-        ApiKeyReader(path).verify()
-    except DatabaseUnavailable as failure:
-        empty = path.is_file() and not path.stat().st_size  # nobody's yet
-        if failure.reason != IS_LOCKED and not empty:
-            advice = "name another file in GOVERNANCE_ACCESS_DATABASE"
-            raise ApiKeyError(f"{failure}; {advice}") from None
+        with writing_keys(address):
+            yield
+    except NotOurs as problem:
+        raise ApiKeyError(str(problem)) from problem
 
 
 def _unrevoked(name: str) -> peewee.Expression:

@@ -16,22 +16,31 @@ from typing import Any, NoReturn
 import click
 from flask import current_app
 
-from addresses import Address
+from addresses import Address, postgres_url
 from commands.lifetimes import Lifetime
 from store.encryption import Encryption
 
 SHOWN_NOTES = 20
 
 
+class Source(click.ParamType):
+    """The name of a file, or a PostgreSQL database's URL."""
+
+    name = "file"
+
+    def convert(self, value: Any, *args: Any) -> Address:
+        return postgres_url(value) or Path(value)
+
+
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=Source())
 @click.option("--replace", is_flag=True, help="Remove what is not in the files.")
 @click.option("--strict", is_flag=True, help="Take nothing if a part is passed over.")
 def load(files: tuple[Address, ...], replace: bool, strict: bool) -> None:
     """Load files into our own database: all of it or nothing.
 
-    A gateway's config.json, what a gateway answered, its database, or lists written by
-    hand; - is standard input.
+    A gateway's config.json, what a gateway answered, its database (a file, or
+    postgresql://…), or lists written by hand; - is standard input.
     """
     from transfer.loading import load_files
 
@@ -149,7 +158,7 @@ def export(file: Path, layout: Any, with_secrets: bool) -> None:
 
 
 @click.command()
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, type=Source())
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def check(files: tuple[Address, ...], as_json: bool) -> None:
     """Look through the database, or files, for everything odd.

@@ -18,6 +18,7 @@ import click
 from flask import Flask, current_app
 from flask.cli import AppGroup
 
+from addresses import Address
 from callers import api_keys, tokens
 from commands.data import check, export, generate, load, pull
 from commands.lifetimes import Lifetime
@@ -146,7 +147,7 @@ def _way_out(problem: DatabaseUnavailable) -> str:
 
 def _demo_key(settings: Settings) -> str:
     """A management API key that works and can be shown: kept in a file beside them."""
-    file = settings.access_database.with_name("demo-api-key")
+    file = _demo_key_file(settings.access_database)
     reader = api_keys.ApiKeyReader(settings.access_database)
     try:
         key = file.read_text().strip()
@@ -162,6 +163,11 @@ def _demo_key(settings: Settings) -> str:
     key = api_keys.create_api_key(settings.access_database, DEMO_KEY)
     tokens.write_private(file, key.encode())
     return key
+
+
+def _demo_key_file(keys: Address) -> Path:
+    file = keys if isinstance(keys, Path) else Path(SETTINGS["access_database"].default)
+    return file.with_name("demo-api-key")
 
 
 api_key = AppGroup("api-key", help="Management API keys: create, list, revoke.")

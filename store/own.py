@@ -9,12 +9,12 @@ from pathlib import Path
 import peewee
 from peewee import SqliteDatabase
 
-from addresses import Address
+from addresses import Address, PostgresUrl
 from models import create_tables
 from store.encryption import Encryption
 from store.failures import kind_problem
 from store.locations import MAGIC
-from store.own_tables import OwnTables, unchanged
+from store.own_tables import Fit, OwnTables, unchanged
 
 APPLICATION_ID = 0x474F564C  # "GOVL", in the file's header: tells ours from a gateway's
 BUSY_SECONDS = 10
@@ -32,10 +32,22 @@ def writing(
 
     Raises NotOurs.
     """
-    with _writing_file(address) as database:
-        tables = OwnTables(database, encryption or Encryption(), unchanged)
+    with _transaction(address) as (database, fit):
+        tables = OwnTables(database, encryption or Encryption(), fit)
         tables.seal()
         yield tables
+
+
+@contextmanager
+def _transaction(address: Address) -> Iterator[tuple[peewee.Database, Fit]]:
+    if isinstance(address, PostgresUrl):
+        from store import own_postgres
+
+        with own_postgres.writing(address) as database:
+            yield database, own_postgres.fit
+    else:
+        with _writing_file(address) as file:
+            yield file, unchanged
 
 
 @contextmanager

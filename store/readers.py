@@ -3,7 +3,7 @@
 from contextlib import closing
 from typing import Protocol
 
-from addresses import Address
+from addresses import Address, PostgresUrl
 from store import sqlite
 from store.encryption import Encryption
 from store.rows import Mark, Models, Rows
@@ -49,6 +49,10 @@ def open_reader(
     """Return a reader of these tables; without the `required` ones it is not what it
     should be. Nothing is opened yet.
     """
+    if isinstance(address, PostgresUrl):
+        from store.postgres_reader import PostgresReader
+
+        return PostgresReader(address, models, required, encryption)
     return sqlite.Reader(address, models, required, encryption)
 
 

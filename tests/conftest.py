@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from flask import Flask
@@ -14,6 +14,9 @@ from app import create_app
 from callers.api_keys import create_api_key
 from callers.tokens import make_token
 from models import LAYOUTS
+
+if TYPE_CHECKING:
+    from postgres_server import Server
 
 SECRET = "a-secret-of-the-tests-with-32-bytes-or-more"
 
@@ -52,6 +55,16 @@ def filled(tmp_path: Path, layout: Any, filled_bytes: dict[str, bytes]) -> Gatew
     """A database with a little of everything, in all layouts."""
     (tmp_path / "config.db").write_bytes(filled_bytes[layout])
     return Gateway(tmp_path / "config.db", layout)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator["Server"]:
+    """A PostgreSQL server, for all tests that want one."""
+    from postgres_server import start_or_skip
+
+    server = start_or_skip()
+    yield server
+    server.remove()
 
 
 @pytest.fixture

@@ -159,7 +159,7 @@ def test_every_requirement_is_pinned_exactly() -> None:
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     requirements = [line for line in lines if line and not line.startswith("#")]
 
-    unpinned = [r for r in requirements if not re.fullmatch(r"[\w.-]+==[\d.]+", r)]
+    unpinned = [r for r in requirements if not re.fullmatch(r"[\w.\[\]-]+==[\d.]+", r)]
 
     assert requirements
     assert unpinned == []

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from addresses import Address
+from addresses import Address, PostgresUrl
 from models import (
     MODELS,
     REQUIRED,
@@ -229,6 +229,9 @@ class _Drafts:
         """Add a file or a database. Raises OSError, DatabaseUnavailable and
         JSONDecodeError.
         """
+        if isinstance(path, PostgresUrl):
+            self.add_database(path, str(path))
+            return
         with opened(path) as source:
             if source.is_database:
                 with source.database() as database:
