@@ -198,7 +198,7 @@ def test_a_server_that_hangs_is_given_up_and_asked_again(
 
 def test_what_is_ready_waits_for_no_server(fragile: Server, asking: Asking) -> None:
     """The thread that answers what is ready must never be held up."""
-    short_cut = asking.client.application.extensions["short_cut"]
+    entrance = asking.client.application.extensions["entrance"]
     environ = {
         "REQUEST_METHOD": "GET",
         "PATH_INFO": TEAMS,
@@ -208,8 +208,8 @@ def test_what_is_ready_waits_for_no_server(fragile: Server, asking: Asking) -> N
     fragile.pause()
     try:
         began = monotonic()
-        assert short_cut.at_once({**environ}) is None
-        assert short_cut.at_once({**environ, "QUERY_STRING": "from_memory=1"})
+        assert entrance.at_once({**environ}) is None
+        assert entrance.at_once({**environ, "QUERY_STRING": "from_memory=1"})
         assert monotonic() - began < 0.1
     finally:
         fragile.resume()
