@@ -19,7 +19,9 @@ from benchmarks.report import milliseconds
 from benchmarks.sample import LISTS, PAGE, SIZES, Sample, make_sample
 from benchmarks.servers import OURS, ROOT, Server, first_answer, running
 
-sys.path.insert(0, str(ROOT / "tests"))  # where there are a server and a gateway
+sys.path.insert(
+    0, str(ROOT / "tests" / "helpers")
+)  # where there are a server and a gateway
 
 from postgres_gateway import PostgresGateway, copy_rows
 from postgres_server import Server as Postgres

@@ -16,7 +16,7 @@ from transfer.checking import Finding, check_rows, count
 from transfer.loading import load_files
 from values import ZERO_TIME
 
-DEMO = Path(__file__).parent.parent / "data" / "demo.json"
+DEMO = Path(__file__).parents[2] / "data" / "demo.json"
 
 BUDGETS = "governance_budgets"
 MODEL_CONFIGS = "governance_model_configs"

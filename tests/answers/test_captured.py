@@ -25,7 +25,7 @@ from store.encryption import Encryption
 from store.own_tables import OwnTables, Tables, unchanged
 from transfer.loading import Loaded, LoadError, load_documents, load_files
 
-DEMO = Path(__file__).parent.parent / "data" / "demo.json"
+DEMO = Path(__file__).parents[2] / "data" / "demo.json"
 CAPTURES = os.environ.get("GATEWAY_CAPTURES", "")
 SECRET = "a-secret-of-a-provider"
 

@@ -21,7 +21,7 @@ from transfer.export_notes import left_out, named_twice, passed_over
 from transfer.exporting import ExportError, export_config, write_config
 from transfer.loading import load_files
 
-DEMO = Path(__file__).parent.parent / "data" / "demo.json"
+DEMO = Path(__file__).parents[2] / "data" / "demo.json"
 CAPTURES = os.environ.get("GATEWAY_CAPTURES", "")
 
 Change = Callable[[Gateway], None]

@@ -28,7 +28,7 @@ from callers.tokens import (
 )
 from settings import SettingError, load_settings
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from callers.api_keys import ApiKeyReader, list_api_keys, revoke_api_key
 from commands import serve as commands
 from web import server
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 TEAM = {"id": "t", "name": "Team"}
 
 Run = Callable[..., Result]

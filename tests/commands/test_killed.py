@@ -22,7 +22,7 @@ from models import MODELS, REQUIRED
 from store.sqlite import Reader
 from transfer.loading import load_documents, load_files
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 VIRTUAL_KEYS = 1000  # they take most of a second to load: room to be killed in
 DEADLINE = 60
 

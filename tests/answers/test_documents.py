@@ -23,7 +23,7 @@ Get = Callable[..., TestResponse]
 
 DOCUMENTS = Path(os.environ.get("DOCUMENTS", ""))
 CAPTURES = Path(os.environ.get("GATEWAY_CAPTURES", ""))
-DEMO = Path(__file__).parent.parent / "data" / "demo.json"
+DEMO = Path(__file__).parents[2] / "data" / "demo.json"
 
 pytestmark = pytest.mark.skipif(
     not {"DOCUMENTS", "GATEWAY_CAPTURES"} <= set(os.environ),

@@ -614,7 +614,7 @@ def test_our_own_answers_load_as_they_stand(own: Own, tmp_path: Path) -> None:
 def test_the_readmes_file_of_ones_own_loads_and_is_answered_as_it_says(
     own: Own,
 ) -> None:
-    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
     section = readme[readme.index("So a file of one's own") :]
     file, answer = re.findall(r"```json\n(.*?)\n```", section, re.DOTALL)[:2]
 
@@ -630,7 +630,7 @@ def test_the_readmes_file_of_ones_own_loads_and_is_answered_as_it_says(
 
 
 def test_the_readmes_note_of_a_misspelt_name_is_the_one_given(own: Own) -> None:
-    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
 
     (note,) = own._short(
         own.load('{"teams": [{"id": "t", "nmae": ""}]}', "red.json").notes

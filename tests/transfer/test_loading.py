@@ -20,7 +20,7 @@ from store.own import NotOurs
 from store.sqlite import Reader
 from transfer.loading import LoadError, load_files
 
-DEMO = Path(__file__).parent.parent / "data" / "demo.json"
+DEMO = Path(__file__).parents[2] / "data" / "demo.json"
 CAPTURES = os.environ.get("GATEWAY_CAPTURES", "")
 
 BUDGET = {"id": "b", "max_limit": 10, "reset_duration": "1d"}

@@ -24,7 +24,7 @@ from store.images import LoggedFile, open_files
 from store.locations import find
 from store.sqlite import Reader
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
