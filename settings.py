@@ -1,4 +1,4 @@
-"""Every setting once: its name, its default, what it means, what it takes."""
+"""All settings: names, defaults, meanings, accepted values."""
 
 import os
 import re
@@ -16,7 +16,7 @@ MINIMUM_SECRET_BYTES = 32  # RFC 7518, section 3.2: as long as the HS256 digest
 
 
 class SettingError(ClickException):
-    """A setting holds a value that it does not take; the text names both.
+    """A setting has a value that is not accepted; the text names both.
 
     A click exception, so that any command ends with the sentence and status 1.
     """
@@ -61,7 +61,7 @@ def _secret(name: str, value: str) -> bytes:
 
 
 def strong_secret(secret: bytes, name: str) -> bytes:
-    """The secret, if it is long enough for HS256; raises SettingError without it."""
+    """Return the secret. Raises SettingError if it is too short for HS256."""
     if len(secret) < MINIMUM_SECRET_BYTES:
         raise SettingError(
             f"{name} holds a secret of {len(secret)} bytes; HS256 needs at least"
@@ -132,7 +132,7 @@ SETTINGS = {
     "shutdown_seconds": Setting(
         "GOVERNANCE_SHUTDOWN_SECONDS",
         "10",
-        "how long answers in progress may take when the service is told to end",
+        "how long answers in progress may take after a signal to end",
         _seconds,
     ),
     "virtual_key_scope": Setting(
@@ -172,7 +172,7 @@ class Settings:
 
 
 def unknown_settings() -> list[str]:
-    """Return a sentence for each variable that is named as a setting, but is none."""
+    """Return a sentence for each environment variable that looks like a setting."""
     known = {setting.name for setting in SETTINGS.values()}
     unknown = sorted(n for n in os.environ if n.startswith(PREFIX) and n not in known)
     return [f"{name} is no setting{_suggestion(name, known)}" for name in unknown]
@@ -186,9 +186,9 @@ def _suggestion(name: str, known: set[str]) -> str:
 
 
 def load_settings(overrides: Mapping[str, str] | None = None) -> Settings:
-    """Settings from the environment and, before it, `overrides` by the same names.
+    """Return the settings of the environment; `overrides` count first.
 
-    Raises SettingError for a wrong value and for an override nobody knows.
+    Raises SettingError for a wrong value and for an unknown override.
     """
     given = {**os.environ, **(overrides or {})}
     known = {setting.name for setting in SETTINGS.values()}
