@@ -120,6 +120,18 @@ def log_request(
         _handler.stream.flush()
 
 
+def described(
+    environ: Mapping[str, Any], caller: Caller | None
+) -> tuple[str, str, str | None]:
+    """Return a request's path, query and caller as its line in the log has them."""
+    query = environ.get("QUERY_STRING", "")
+    return (
+        _short(_shown_path, environ["PATH_INFO"]),
+        _short(_shown_query, query).removeprefix("?") if query else "",
+        _shown_caller(caller) if caller else None,
+    )
+
+
 def sane_request_id(environ: Mapping[str, Any]) -> str:
     """The id that a request brings, if it is sane, else one of our own.
 

@@ -29,6 +29,7 @@ from store.encryption import Encryption
 from store.readers import open_reader
 from web.access_log import use_stream
 from web.dispatcher import Dispatcher
+from web.faulty_connections import FaultyConnections
 from web.listening import (
     BACKLOG,
     is_loopback,
@@ -103,7 +104,10 @@ class _Worker:
         self._log = LogStream(sys.stderr.fileno()) if sys.stderr else None
         entrance: Surrounded = app.extensions["entrance"]
         self._dispatcher = Dispatcher(entrance.at_once, entrance)
-        self._granian = _Granian(listener, self._dispatcher, connections)
+        callback: Callable[[Any, dict[str, Any]], None] = self._dispatcher
+        if faults := app.extensions.get("faults"):
+            callback = FaultyConnections(faults, callback)
+        self._granian = _Granian(listener, callback, connections)
         self._status = 0
 
     def run(self, announcement: "_Announcement | None") -> int:

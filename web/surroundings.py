@@ -36,7 +36,11 @@ class Surrounded:
 
     def __init__(self, inner: ShortCut, surroundings: Sequence[Surrounding]) -> None:
         self._inner = inner
-        self._surroundings = surroundings
+        self._surroundings = [*surroundings]
+
+    def surround(self, another: Surrounding) -> None:
+        """Put one more around all answers; before the first request."""
+        self._surroundings.append(another)
 
     def at_once(self, environ: Environ) -> Reply | None:
         """Return the answer to a request where nothing has to be waited for."""

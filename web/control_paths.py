@@ -1,0 +1,3 @@
+"""Where the control routes are, which no fault touches and no record shows."""
+
+CONTROL_PREFIX = "/_control/"
