@@ -71,6 +71,7 @@ def create_app(settings: Mapping[str, str] | None = None) -> Flask:
     app.register_blueprint(lists)
     app.register_blueprint(health)
     entrance = Surrounded(ShortCut(app.wsgi_app, app.extensions["lists"]), [])
+    app.extensions["connections"] = []  # what is between granian and the dispatcher
     app.extensions["entrance"] = app.wsgi_app = entrance  # type: ignore[method-assign]
     return app
 

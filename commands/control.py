@@ -1,6 +1,8 @@
 """What `serve --control` adds to the service: the control routes and their data."""
 
+import logging
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ from settings import Settings
 from store.encryption import Encryption
 from store.locations import MAGIC
 
+log = logging.getLogger("governance")
+
 SHOWN_PROBLEMS = 20
 NAME = "data"  # what problems call the document
 
@@ -20,9 +24,11 @@ NAME = "data"  # what problems call the document
 def add_faults(app: Flask, *, by_header: bool) -> None:
     """Let answers fail on purpose; `by_header` lets requests ask for it themselves."""
     from web.faults import Faults
+    from web.faulty_connections import FaultyConnections
 
     faults = app.extensions["faults"] = Faults(by_header=by_header)
     app.extensions["entrance"].surround(faults)
+    app.extensions["connections"].append(partial(FaultyConnections, faults))
 
 
 def add_control(app: Flask, database: Path | None, jwt_secret: bytes) -> str:
@@ -60,7 +66,9 @@ class _Loading:
         except LoadError as wrong:
             raise _wrong([*wrong.problems, *wrong.notes]) from None
         except NotOurs as problem:
-            raise ApiError(503, "database_unavailable", f"{problem}.") from None
+            log.error("%s", problem)
+            message = "The service's own database cannot be written."
+            raise ApiError(503, "database_unavailable", message) from None
         counts: dict[str, Any] = loaded.counts
         return counts | {"notes": loaded.notes if document != b"{}" else []}
 
@@ -76,14 +84,18 @@ class _Loading:
         return load_document(parsed, NAME, database, fresh=empty, encryption=encryption)
 
     def _load_database(self, document: bytes, empty: bool) -> Any:
-        from transfer.loading import load_files
+        from transfer.loading import LoadError, load_files
 
         with tempfile.TemporaryDirectory(prefix="governance-") as folder:
             path = Path(folder) / NAME
             path.write_bytes(document)
-            return load_files(
-                [path], self._database, replace=empty, encryption=self._encryption
-            )
+            try:
+                return load_files(
+                    [path], self._database, replace=empty, encryption=self._encryption
+                )
+            except LoadError as wrong:
+                named = [line.replace(str(path), NAME) for line in wrong.problems]
+                raise LoadError(named) from None
 
 
 def _wrong(problems: list[str]) -> ApiError:

@@ -8,8 +8,8 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from http import HTTPStatus
-from ipaddress import ip_address
 from itertools import count
 from typing import Any
 
@@ -19,10 +19,11 @@ from marshmallow import Schema, ValidationError
 
 from addresses import Address
 from callers import api_keys, tokens
-from errors import ApiError, InvalidCredentials, MissingCredentials
+from errors import ApiError
 from snapshot.keeper import Keeper
 from snapshot.sources import Gone, Stale
-from web.control_paths import CONTROL_PREFIX
+from web.control_bodies import MOST_BYTES, ControlBodies
+from web.control_guard import CONTROL_PREFIX, guard
 from web.control_schemas import (
     KINDS,
     ApiKeyBodySchema,
@@ -33,7 +34,6 @@ from web.faults import Fault, Faults, Instead
 from web.lists import Lists
 from web.request_record import RequestRecord
 
-MOST_BYTES = 2**28  # of a body
 TOKEN_SECONDS = 3600
 NOT_OURS = (
     "The service reads a gateway's own database, which is never written. To load data,"
@@ -64,6 +64,7 @@ def add_routes(app: Flask, control: Control) -> None:
     """Add the routes and the record of requests to an application that has faults."""
     record = RequestRecord(app.extensions)
     app.extensions["entrance"].surround(record)
+    app.extensions["connections"].append(partial(ControlBodies, control.token))
     app.register_blueprint(_Routes(app, control, record).blueprint())
 
 
@@ -106,16 +107,7 @@ class _Routes:
     def require_token(self) -> None:
         """Let those pass who are on this machine and have the token."""
         request.max_content_length = MOST_BYTES
-        if not _is_local(request.remote_addr):
-            raise ApiError(404, "not_found", "There is nothing at this path.")
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise MissingCredentials(
-                "Send Authorization: Bearer and the control_token of the ready line."
-            )
-        ours = self._control.token.encode()
-        if not secrets.compare_digest(token.strip().encode("utf-8", "replace"), ours):
-            raise InvalidCredentials("The control token is not the right one.")
+        guard(request.environ, self._control.token)
 
     def replace_data(self) -> Response:
         """Load a document into an emptied database: usage and all is fresh."""
@@ -229,16 +221,6 @@ class _Routes:
             else Gone(self._keeper, self._control.database)
         )
         return Instead(source, Lists(self._authenticator, source))
-
-
-def _is_local(remote: str | None) -> bool:
-    """Whether a client is on this machine; over a Unix socket it has no address."""
-    if not remote:
-        return True
-    try:
-        return ip_address(remote).is_loopback
-    except ValueError:
-        return False
 
 
 def _loaded(schema: Schema) -> dict[str, Any]:

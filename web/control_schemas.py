@@ -52,7 +52,12 @@ class _Expiring(Schema):
 class ApiKeyBodySchema(_Expiring):
     """A management API key's name, and seconds until it expires, if it does."""
 
-    name = fields.String(validate=validate.Length(1, 200))
+    name = fields.String(
+        validate=[
+            validate.Length(1, 200),
+            validate.Regexp(r"(?s).*\S", error="must not be blank"),
+        ]
+    )
 
 
 class TokenBodySchema(_Expiring):

@@ -15,7 +15,7 @@ from typing import Any
 from errors import ApiError
 from snapshot.sources import SnapshotSource
 from web.access_log import log_request, sane_request_id
-from web.control_paths import CONTROL_PREFIX
+from web.control_guard import CONTROL_PREFIX
 from web.error_responses import error_body, error_headers
 from web.lists import LISTS, SOURCE, Lists, Reply
 from web.preferences import preferred

@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Any
 
 from web.access_log import described
-from web.control_paths import CONTROL_PREFIX
+from web.control_guard import CONTROL_PREFIX
 from web.lists import CALLER
 from web.short_cut import Environ
 from web.surroundings import Surrounding

@@ -29,7 +29,6 @@ from store.encryption import Encryption
 from store.readers import open_reader
 from web.access_log import use_stream
 from web.dispatcher import Dispatcher
-from web.faulty_connections import FaultyConnections
 from web.listening import (
     BACKLOG,
     is_loopback,
@@ -105,8 +104,8 @@ class _Worker:
         entrance: Surrounded = app.extensions["entrance"]
         self._dispatcher = Dispatcher(entrance.at_once, entrance)
         callback: Callable[[Any, dict[str, Any]], None] = self._dispatcher
-        if faults := app.extensions.get("faults"):
-            callback = FaultyConnections(faults, callback)
+        for around in app.extensions["connections"]:
+            callback = around(callback)
         self._granian = _Granian(listener, callback, connections)
         self._status = 0
 
