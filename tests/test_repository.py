@@ -15,7 +15,7 @@ import pytest
 from flask import Flask
 from marshmallow import Schema
 
-from commands.serve import COMMANDS
+from commands.command_line import COMMANDS
 from models import MODELS, REQUIRED
 from schemas import CustomerSchema, Query, Related, TeamSchema
 from settings import SETTINGS

@@ -7,5 +7,7 @@ knows whether it was interrupted or has failed.
 import signal
 import sys
 
-if {"serve", "demo"}.intersection(sys.argv[1:]):
+SERVES = not {"serve", "demo"}.isdisjoint(sys.argv[1:])  # so does this process
+
+if SERVES:
     signal.signal(signal.SIGINT, signal.SIG_DFL)

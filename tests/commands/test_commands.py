@@ -15,7 +15,7 @@ from flask.cli import FlaskGroup
 from gateway import Gateway, fill
 
 from callers.api_keys import ApiKeyReader, list_api_keys, revoke_api_key
-from commands import serve as commands
+from commands import demo as commands
 from web import server
 
 ROOT = Path(__file__).parents[2]
