@@ -1,6 +1,6 @@
-"""Who calls: from the Authorization header to a caller, and what that caller sees.
+"""Callers from Authorization headers, and what each caller sees.
 
-Which kinds of caller a route takes is said at the route.
+The kinds of caller that a route accepts are set at the route.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ class Kind(StrEnum):
     ADMIN_JWT = "admin JWT"
     VIRTUAL_KEY_JWT = "virtual-key JWT"
     VIRTUAL_KEY = "virtual key"
-    JWT = "JWT"  # one that nothing is known of, since it is not valid
+    JWT = "JWT"  # not valid, so that its role is not known
     NOBODY = "nobody"  # authentication is off
 
 
@@ -44,7 +44,7 @@ SEES_EVERYTHING = (Kind.MANAGEMENT_KEY, Kind.ADMIN_JWT, Kind.NOBODY)
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls. A virtual key is known by hash or id, and judged by a snapshot."""
+    """A caller. A virtual key is known by hash or id; snapshots say if it is valid."""
 
     kind: Kind
     virtual_key_id: str = ""
@@ -53,7 +53,7 @@ class Caller:
 
 
 class Authenticator:
-    """Turns headers into callers and callers into what they see."""
+    """Finds callers by their headers, and what they see."""
 
     def __init__(self, settings: Settings) -> None:
         self._off = settings.auth == "off"
@@ -79,12 +79,12 @@ class Authenticator:
         taken: tuple[Kind, ...],
         asked: float | None = None,
     ) -> Caller:
-        """Return the caller behind an Authorization header, on a route that takes these
-        kinds.
+        """Return the caller of an Authorization header on a route for these kinds.
 
-        As the API keys are now, or were at a moment after `asked` (by time.monotonic).
-        Raises MissingCredentials, InvalidCredentials, DatabaseUnavailable (the API
-        keys' file). A virtual key is only judged by `scope`, with a snapshot.
+        By the API keys as they are now, or were at any time after `asked` (as of
+        time.monotonic). Raises MissingCredentials, InvalidCredentials, and
+        DatabaseUnavailable for the API keys' file. Virtual keys are checked later, by
+        `scope` and a snapshot.
         """
         find = partial(self._api_keys.find, asked=asked)
         return self._identify(header, remote, taken, find, self._verifier.verify)
@@ -92,7 +92,7 @@ class Authenticator:
     def identify_at_once(
         self, header: str | None, remote: str | None, taken: tuple[Kind, ...]
     ) -> Caller:
-        """Return the caller where that is known without waiting; else WouldWait.
+        """Return the caller if no file must be read for it; otherwise raise WouldWait.
 
         Raises MissingCredentials and InvalidCredentials as `identify` does.
         """
@@ -120,7 +120,10 @@ class Authenticator:
         return _jwt_caller(lambda: verify(token), taken)
 
     def scope(self, caller: Caller, snapshot: Snapshot) -> Scope:
-        """What the caller sees of a snapshot; InvalidCredentials for a dead key."""
+        """Return what the caller sees of a snapshot.
+
+        Raises InvalidCredentials for a virtual key that is unknown, off or expired.
+        """
         if caller.kind in SEES_EVERYTHING:
             return EVERYTHING
         if caller.kind is Kind.VIRTUAL_KEY:

@@ -36,31 +36,33 @@ def readme() -> str:
     return (ROOT / "README.md").read_text()
 
 
-def rows(readme: str, heading: str) -> list[list[str]]:
-    """The cells of the rows of the table under a heading."""
-    section = readme.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    lines = [line for line in section.splitlines() if line.startswith("| ")]
-    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[1:]]
+def rows(page: str) -> list[list[str]]:
+    """The cells of the rows of the table of a page in docs/."""
+    lines = (ROOT / "docs" / page).read_text().splitlines()
+    table = [line for line in lines if line.startswith("| ")]
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in table[1:]]
 
 
-def test_the_readme_has_a_row_for_each_setting_with_its_default(readme: str) -> None:
+def test_the_settings_have_a_row_each_with_their_defaults() -> None:
     expected = [
         (f"`{setting.name}`", f"`{setting.default}`" if setting.default else "")
         for setting in SETTINGS.values()
     ]
 
-    assert [(row[0], row[1]) for row in rows(readme, "Settings")] == expected
+    assert [(row[0], row[1]) for row in rows("settings.md")] == expected
 
 
-def test_the_readme_names_no_setting_that_is_none(readme: str) -> None:
-    named = set(re.findall(r"\bGOVERNANCE_[A-Z_]+\b", readme))
+def test_the_documentation_names_no_setting_that_is_none() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    text = " ".join(page.read_text() for page in pages)
+    named = set(re.findall(r"\bGOVERNANCE_[A-Z_]+\b", text))
 
     assert named <= {setting.name for setting in SETTINGS.values()}
 
 
-def test_the_readme_has_a_row_for_each_command_with_its_options(readme: str) -> None:
+def test_the_commands_have_a_row_each_with_their_options() -> None:
     commands = {command.name or "": command for command in COMMANDS}
-    shown = {row[0].strip("`"): row[0] for row in rows(readme, "Commands")}
+    shown = {row[0].strip("`"): row[0] for row in rows("commands.md")}
 
     for path, command in _paths(commands):
         row = next((row for text, row in shown.items() if text.startswith(path)), "")
@@ -75,9 +77,9 @@ def test_the_readme_has_a_row_for_each_command_with_its_options(readme: str) -> 
     assert named <= known
 
 
-def test_the_readme_shows_the_defaults_of_options(readme: str) -> None:
+def test_the_commands_page_shows_the_defaults_of_options() -> None:
     commands = {command.name or "": command for command in COMMANDS}
-    text = " ".join(row[0] for row in rows(readme, "Commands"))
+    text = " ".join(row[0] for row in rows("commands.md"))
 
     for option, value in re.findall(r"\[(--[a-z-]+) ([0-9a-z]+)\]", text):
         defaults = {
@@ -139,9 +141,10 @@ def test_the_answer_that_the_readme_shows_is_the_demos(
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
-def test_the_unit_in_the_readme_is_valid(readme: str, tmp_path: Path) -> None:
+def test_the_documented_unit_is_valid(tmp_path: Path) -> None:
     unit = tmp_path / "governance-lists.service"
-    text = readme.partition("```ini\n")[2].partition("```")[0]
+    page = (ROOT / "docs" / "deployment.md").read_text()
+    text = page.partition("```ini\n")[2].partition("```")[0]
     # The program has to be there, which it is not on this machine.
     unit.write_text(re.sub(r"ExecStart=\S+", "ExecStart=/bin/true", text))
 

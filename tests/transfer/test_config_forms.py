@@ -615,7 +615,7 @@ def test_the_readmes_file_of_ones_own_loads_and_is_answered_as_it_says(
     own: Own,
 ) -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text()
-    section = readme[readme.index("So a file of one's own") :]
+    section = readme[readme.index("## On a laptop") :]
     file, answer = re.findall(r"```json\n(.*?)\n```", section, re.DOTALL)[:2]
 
     loaded = own.load(file)
@@ -629,14 +629,14 @@ def test_the_readmes_file_of_ones_own_loads_and_is_answered_as_it_says(
     assert re.fullmatch(said, teams)
 
 
-def test_the_readmes_note_of_a_misspelt_name_is_the_one_given(own: Own) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
+def test_the_documented_note_of_a_misspelt_name_is_the_one_given(own: Own) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "commands.md").read_text()
 
     (note,) = own._short(
         own.load('{"teams": [{"id": "t", "nmae": ""}]}', "red.json").notes
     )
 
-    assert f"`note: {note}`" in " ".join(readme.split())
+    assert f"`note: {note}`" in " ".join(page.split())
 
 
 # The versions of the file
