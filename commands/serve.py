@@ -22,6 +22,7 @@ from addresses import Address
 from callers import api_keys, tokens
 from commands.data import check, export, generate, load, pull
 from commands.lifetimes import Lifetime
+from commands.spend import spend
 from settings import SETTINGS, Settings
 from store.failures import DatabaseUnavailable
 
@@ -287,6 +288,7 @@ COMMANDS: tuple[click.Command, ...] = (
     generate,
     export,
     check,
+    spend,
     api_key,
     token,
 )
