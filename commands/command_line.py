@@ -16,6 +16,7 @@ from commands.data import check, export, generate, load, pull
 from commands.demo import demo
 from commands.running import PROGRAM, fail
 from commands.serve import serve
+from commands.spend import spend
 
 COMMANDS: tuple[click.Command, ...] = (
     serve,
@@ -25,6 +26,7 @@ COMMANDS: tuple[click.Command, ...] = (
     generate,
     export,
     check,
+    spend,
     api_key,
     token,
 )

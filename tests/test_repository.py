@@ -92,7 +92,7 @@ def test_the_commands_page_shows_the_defaults_of_options() -> None:
         assert value in defaults or "None" in defaults or option in EXAMPLES
 
 
-EXAMPLES = {"--every", "--expires", "--layout"}
+EXAMPLES = {"--by", "--every", "--expires", "--layout"}
 
 
 def test_every_command_of_ours_has_a_help(app: Flask) -> None:
