@@ -15,7 +15,7 @@ from flask import Flask
 from marshmallow import Schema
 from reading import answers
 
-from commands.serve import COMMANDS
+from commands.command_line import COMMANDS
 from schemas import CustomerSchema, Related, TeamSchema
 from settings import SETTINGS
 from transfer.loading import load_files
@@ -89,7 +89,7 @@ def test_the_commands_page_shows_the_defaults_of_options() -> None:
         assert value in defaults or "None" in defaults or option in EXAMPLES
 
 
-EXAMPLES = {"--every", "--expires", "--layout"}
+EXAMPLES = {"--by", "--every", "--expires", "--layout"}
 
 
 def test_every_command_of_ours_has_a_help(app: Flask) -> None:
@@ -166,6 +166,14 @@ def test_every_requirement_is_pinned_exactly() -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
 def test_a_source_module_starts_by_saying_what_lives_in_it(path: Path) -> None:
     assert path.read_text().startswith('"""')
+
+
+def test_no_test_imports_from_another() -> None:
+    """What several share is in tests/helpers."""
+    tests = sorted((ROOT / "tests").rglob("*.py"))
+    importing = re.compile(r"^\s*(?:from|import) (?:test_\w+|conftest)\b", re.M)
+
+    assert [path.name for path in tests if importing.search(path.read_text())] == []
 
 
 def test_nothing_of_a_checkouts_own_data_is_kept_by_git() -> None:

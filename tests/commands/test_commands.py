@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import Run, run_in
+from cli_runner import Run, run_in
 from flask import Flask
 from gateway import Gateway, fill
 
 from callers.api_keys import ApiKeyReader, list_api_keys, revoke_api_key
-from commands import serve as commands
+from commands import demo as commands
 from web import server
 
 ROOT = Path(__file__).parents[2]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import Run, run_in
+from cli_runner import Run, run_in
 from fake_gateway import FakeGateway
 from flask import Flask
 
