@@ -16,7 +16,7 @@ from flask import Blueprint, Flask, Response, current_app, g, request
 from werkzeug.exceptions import MethodNotAllowed
 
 from callers.authenticator import Authenticator
-from commands.serve import register_commands
+from commands.command_line import register_commands
 from models import MODELS, REQUIRED
 from settings import load_settings, unknown_settings
 from snapshot.keeper import Keeper, readiness
@@ -24,6 +24,7 @@ from snapshot.sources import SnapshotSource
 from store.encryption import load_encryption
 from store.readers import open_reader
 from web.access_log import log_request, sane_request_id, set_up_logging
+from web.cors import cors
 from web.error_responses import register_error_handlers
 from web.lists import (
     CALLER,
@@ -70,7 +71,9 @@ def create_app(settings: Mapping[str, str] | None = None) -> Flask:
     app.after_request(finish_response)
     app.register_blueprint(lists)
     app.register_blueprint(health)
-    entrance = Surrounded(ShortCut(app.wsgi_app, app.extensions["lists"]), [])
+    surroundings = cors(loaded)
+    short_cut = ShortCut(app.wsgi_app, app.extensions["lists"])
+    entrance = Surrounded(short_cut, surroundings)
     app.extensions["connections"] = []  # what is between granian and the dispatcher
     app.extensions["entrance"] = app.wsgi_app = entrance  # type: ignore[method-assign]
     return app

@@ -56,7 +56,7 @@ class DatabaseFiles:
         self._opened.close()
 
     def version(self, found: Found) -> tuple[object, ...]:
-        """Return a value that differs after each commit. Raises Unreadable if locked."""
+        """Return a value that differs after each commit; Unreadable if it is locked."""
         raise NotImplementedError
 
     def image(self) -> bytearray:
@@ -147,7 +147,10 @@ class LoggedFile(DatabaseFiles):
             raise
 
     def version(self, found: Found) -> tuple[object, ...]:
-        self._find_index()
+        # Who made the index anew meanwhile writes to the log next, which changes its
+        # time: the copy that is made then finds it.
+        if self._index is None:
+            self._find_index()
         log = cast(os.stat_result, found.log)
         # The index has its header twice: one caught while it is written differs, too.
         header = self._index_bytes()[:96]
@@ -199,7 +202,7 @@ class LoggedFile(DatabaseFiles):
             raise MovedMeanwhile
 
     def _require_generation(self, index: Index, frames: int) -> None:
-        """Raise MovedMeanwhile if the log was restarted or newer frames were copied back.
+        """Raise MovedMeanwhile if the log was restarted, or newer frames copied back.
 
         A checkpoint says in the index what it will copy before it does.
         """

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
-from web.access_log import described
+from callers.authenticator import Caller
+from web.access_log import logged_target
 from web.control_guard import CONTROL_PREFIX
 from web.lists import CALLER
 from web.short_cut import Environ
@@ -30,14 +31,15 @@ class RequestRecord(Surrounding):
         is_own = unlogged and environ.get("HTTP_X_REQUEST_ID") == unlogged
         if is_own or environ["PATH_INFO"].startswith(CONTROL_PREFIX):
             return
-        path, query, caller = described(environ, environ.get(CALLER))
+        path, query = logged_target(environ)
+        caller: Caller | None = environ.get(CALLER)
         self._requests.append(
             {
                 "method": environ["REQUEST_METHOD"],
                 "path": path,
                 "query": query,
                 "status": status,
-                "caller": caller,
+                "caller": caller.shown if caller else None,
                 "authorization": _masked(environ.get("HTTP_AUTHORIZATION")),
                 "at": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
                 "milliseconds": round((monotonic() - began) * 1000, 3),
