@@ -67,8 +67,11 @@ class Surrounded:
         return reply.body
 
     def _instead(self, environ: Environ) -> Reply | None:
-        answers = (each.instead(environ) for each in self._surroundings)
-        return next((reply for reply in answers if reply is not None), None)
+        for each in self._surroundings:
+            reply = each.instead(environ)
+            if reply is not None:
+                return reply
+        return None
 
     def _complete(
         self, environ: Environ, status: int, headers: Headers, began: float
