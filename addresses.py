@@ -1,4 +1,4 @@
-"""Where a database is: a file, or a PostgreSQL server."""
+"""Addresses of databases: a file, or a PostgreSQL server."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,9 +8,7 @@ _POSTGRES = ("postgresql://", "postgres://", "service=")
 
 @dataclass(frozen=True)
 class PostgresUrl:
-    """A PostgreSQL database, as libpq takes it. Its text is for people: it shows
-    neither the user nor a password.
-    """
+    """A connection string of PostgreSQL. `str` leaves out the user and the password."""
 
     conninfo: str = field(repr=False)
 
@@ -27,5 +25,5 @@ Address = Path | PostgresUrl
 
 
 def postgres_url(text: str) -> PostgresUrl | None:
-    """Return what names a PostgreSQL database; None for what is a file's name."""
+    """Return the URL that a text is; None if it is the name of a file."""
     return PostgresUrl(text) if text.startswith(_POSTGRES) else None

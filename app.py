@@ -16,15 +16,26 @@ from flask import Blueprint, Flask, Response, current_app, g, request
 from werkzeug.exceptions import MethodNotAllowed
 
 from callers.authenticator import Authenticator
-from commands.serve import register_commands
+from commands.command_line import register_commands
 from models import MODELS, REQUIRED
 from settings import load_settings, unknown_settings
 from snapshot.keeper import Keeper, readiness
+from snapshot.sources import SnapshotSource
 from store.encryption import load_encryption
 from store.readers import open_reader
 from web.access_log import log_request, sane_request_id, set_up_logging
+from web.cors import cors
 from web.error_responses import register_error_handlers
-from web.lists import CUSTOMERS, TEAMS, List, Lists, asked_of
+from web.lists import (
+    CALLER,
+    CUSTOMERS,
+    LISTS,
+    SOURCE,
+    TEAMS,
+    List,
+    Lists,
+    asked_of,
+)
 from web.short_cut import ALIVE, HEALTH_PATH, ShortCut, request_problem
 from web.surroundings import Surrounded
 
@@ -35,7 +46,7 @@ health = Blueprint("health", __name__)
 
 
 def create_app(settings: Mapping[str, str] | None = None) -> Flask:
-    """The application. `settings` go before the environment, by the same names.
+    """Return the application. `settings` override the environment, by the same names.
 
     Raises SettingError. Opens no database: the first request does, or `serve`.
     """
@@ -60,36 +71,40 @@ def create_app(settings: Mapping[str, str] | None = None) -> Flask:
     app.after_request(finish_response)
     app.register_blueprint(lists)
     app.register_blueprint(health)
-    entrance = Surrounded(ShortCut(app.wsgi_app, app.extensions["lists"]), [])
+    surroundings = cors(loaded)
+    short_cut = ShortCut(app.wsgi_app, app.extensions["lists"])
+    entrance = Surrounded(short_cut, surroundings)
+    app.extensions["connections"] = []  # what is between granian and the dispatcher
     app.extensions["entrance"] = app.wsgi_app = entrance  # type: ignore[method-assign]
     return app
 
 
 @lists.get("/teams")
 def list_teams() -> Response:
-    """All teams that the caller sees, each with its customer and its virtual keys."""
+    """Return all teams that the caller sees, with their customers and virtual keys."""
     return answer(TEAMS)
 
 
 @lists.get("/customers")
 def list_customers() -> Response:
-    """All customers, each with its teams and all their virtual keys."""
+    """Return all customers, each with its teams and all their virtual keys."""
     return answer(CUSTOMERS)
 
 
 @health.get(HEALTH_PATH)
-def tell_alive() -> Response:
-    """That the process answers; nothing else is looked at."""
+def show_health() -> Response:
+    """Answer that the process is alive; nothing is checked."""
     return Response(ALIVE, mimetype="application/json")
 
 
 @health.get("/readyz")
-def tell_ready() -> Response:
+def show_readiness() -> Response:
     """Return which modes can answer, and the snapshot's age and counts.
 
     Ready is a service whose database mode answers whoever may call.
     """
-    keeper = cast(Keeper, current_app.extensions["keeper"])
+    ours = current_app.extensions["keeper"]
+    keeper = cast(SnapshotSource, request.environ.get(SOURCE, ours))
     authenticator = cast(Authenticator, current_app.extensions["authenticator"])
     keeper.start()
     state = keeper.state()
@@ -99,10 +114,11 @@ def tell_ready() -> Response:
 
 
 def answer(of: List) -> Response:
-    """A list, for whom the short cut did not answer: HEAD, and all that goes wrong."""
-    all_lists = cast(Lists, current_app.extensions["lists"])
+    """Answer a list where the short cut did not: HEAD requests, and failures."""
+    ours = current_app.extensions["lists"]
+    all_lists = cast(Lists, request.environ.get(LISTS, ours))
     asked = asked_of(request.environ)
-    g.caller = all_lists.identify(of, asked)
+    g.caller = request.environ[CALLER] = all_lists.identify(of, asked)
     found = all_lists.find(of, asked, g.caller)
     sent = all_lists.reply(found, asked, head=request.method == "HEAD")
     response = Response(sent.body, sent.status, sent.headers)
@@ -114,7 +130,7 @@ def answer(of: List) -> Response:
 
 
 def begin_request() -> None:
-    """Note when the request came, and refuse what no client should send."""
+    """Note when the request came, and refuse malformed ones."""
     g.began = monotonic()
     g.request_id = sane_request_id(request.environ)
     if problem := request_problem(request.environ):
@@ -126,7 +142,7 @@ def begin_request() -> None:
 
 
 def finish_response(response: Response) -> Response:
-    """Tell the request's id, and log the request."""
+    """Add the request's id to the answer, and log the request."""
     response.headers["X-Request-Id"] = g.request_id
     if g.request_id == current_app.extensions.get("unlogged"):
         return response

@@ -1,8 +1,8 @@
-"""The exceptions that become answers; which answers is error_responses.py's matter."""
+"""The exceptions that become answers, by web/error_responses.py."""
 
 
 class ApiError(Exception):
-    """An answer that is an error; `param` names the parameter that is to blame."""
+    """An answer that is an error; `param` is the name of the wrong parameter."""
 
     def __init__(self, status: int, code: str, message: str, param: str = "") -> None:
         super().__init__(message)

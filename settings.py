@@ -1,4 +1,4 @@
-"""Every setting once: its name, its default, what it means, what it takes."""
+"""All settings: names, defaults, meanings, accepted values."""
 
 import os
 import re
@@ -14,9 +14,15 @@ from addresses import Address, postgres_url
 PREFIX = "GOVERNANCE_"
 MINIMUM_SECRET_BYTES = 32  # RFC 7518, section 3.2: as long as the HS256 digest
 
+_ORIGIN = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)://"
+    r"(?P<host>[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:(?P<port>[0-9]{1,5}))?",
+    re.ASCII,
+)
+
 
 class SettingError(ClickException):
-    """A setting holds a value that it does not take; the text names both.
+    """A setting has a value that is not accepted; the text names both.
 
     A click exception, so that any command ends with the sentence and status 1.
     """
@@ -56,12 +62,31 @@ def _choice(*choices: str) -> Callable[[str, str], str]:
     return parse
 
 
+def _origins(name: str, value: str) -> tuple[str, ...]:
+    if value.strip() == "*":
+        return ("*",)
+    return tuple(_origin(name, each.strip()) for each in value.split(","))
+
+
+def _origin(name: str, origin: str) -> str:
+    """The origin as browsers send it: in lower case, without the scheme's own port."""
+    parts = _ORIGIN.fullmatch(origin.lower())
+    if parts is None or int(parts["port"] or 0) > 65535:
+        raise SettingError(
+            f"{name} holds {origin!r}; it takes * or origins such as"
+            " https://example.com:8443, without a path, with commas between them"
+        )
+    own = {"http": "80", "https": "443"}.get(parts["scheme"])
+    port = "" if parts["port"] in (None, own) else f":{int(parts['port'])}"
+    return f"{parts['scheme']}://{parts['host']}{port}"
+
+
 def _secret(name: str, value: str) -> bytes:
     return strong_secret(os.fsencode(value), name) if value else b""
 
 
 def strong_secret(secret: bytes, name: str) -> bytes:
-    """The secret, if it is long enough for HS256; raises SettingError without it."""
+    """Return the secret. Raises SettingError if it is too short for HS256."""
     if len(secret) < MINIMUM_SECRET_BYTES:
         raise SettingError(
             f"{name} holds a secret of {len(secret)} bytes; HS256 needs at least"
@@ -132,7 +157,7 @@ SETTINGS = {
     "shutdown_seconds": Setting(
         "GOVERNANCE_SHUTDOWN_SECONDS",
         "10",
-        "how long answers in progress may take when the service is told to end",
+        "how long answers in progress may take after a signal to end",
         _seconds,
     ),
     "virtual_key_scope": Setting(
@@ -145,6 +170,18 @@ SETTINGS = {
         "GOVERNANCE_AUTH",
         "on",
         "on, or off: no credentials asked, for loopback clients only",
+        _choice("on", "off"),
+    ),
+    "cors_origins": Setting(
+        "GOVERNANCE_CORS_ORIGINS",
+        "",
+        "the origins whose web pages may read the answers: a list with commas, or *",
+        lambda name, value: _origins(name, value) if value else (),
+    ),
+    "pages": Setting(
+        "GOVERNANCE_PAGES",
+        "on",
+        "on, or off: nothing at /, /docs and /openapi.json",
         _choice("on", "off"),
     ),
 }
@@ -165,6 +202,8 @@ class Settings:
     shutdown_seconds: float
     virtual_key_scope: str
     auth: str
+    cors_origins: tuple[str, ...]
+    pages: str
 
     def __repr__(self) -> str:
         # The generated one would print secrets.
@@ -172,7 +211,7 @@ class Settings:
 
 
 def unknown_settings() -> list[str]:
-    """Return a sentence for each variable that is named as a setting, but is none."""
+    """Return a sentence for each environment variable that looks like a setting."""
     known = {setting.name for setting in SETTINGS.values()}
     unknown = sorted(n for n in os.environ if n.startswith(PREFIX) and n not in known)
     return [f"{name} is no setting{_suggestion(name, known)}" for name in unknown]
@@ -186,9 +225,9 @@ def _suggestion(name: str, known: set[str]) -> str:
 
 
 def load_settings(overrides: Mapping[str, str] | None = None) -> Settings:
-    """Settings from the environment and, before it, `overrides` by the same names.
+    """Return the settings of the environment; `overrides` count first.
 
-    Raises SettingError for a wrong value and for an override nobody knows.
+    Raises SettingError for a wrong value and for an unknown override.
     """
     given = {**os.environ, **(overrides or {})}
     known = {setting.name for setting in SETTINGS.values()}

@@ -1,1 +1,1 @@
-"""Who calls, and what that caller sees."""
+"""Callers: API keys, tokens, virtual keys, and what each of them sees."""

@@ -1,6 +1,6 @@
-"""Who calls: from the Authorization header to a caller, and what that caller sees.
+"""Callers from Authorization headers, and what each caller sees.
 
-Which kinds of caller a route takes is said at the route.
+The kinds of caller that a route accepts are set at the route.
 """
 
 import hashlib
@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import partial
+from functools import cached_property, lru_cache, partial
+from urllib.parse import quote
 
 import values
 from callers.api_keys import PREFIX, RANDOM_LENGTH, ApiKeyReader
@@ -22,6 +23,7 @@ from snapshot.snapshot import EVERYTHING, Scope, Snapshot
 from store.failures import DatabaseUnavailable
 
 VIRTUAL_KEY_PREFIX = "sk-bf-"
+REMEMBERED_CALLERS = 4096
 # Other schemes, which messages name; what is none of these may itself be a token.
 _SCHEMES = {"basic": "Basic", "digest": "Digest", "negotiate": "Negotiate"}
 
@@ -35,7 +37,7 @@ class Kind(StrEnum):
     ADMIN_JWT = "admin JWT"
     VIRTUAL_KEY_JWT = "virtual-key JWT"
     VIRTUAL_KEY = "virtual key"
-    JWT = "JWT"  # one that nothing is known of, since it is not valid
+    JWT = "JWT"  # not valid, so that its role is not known
     NOBODY = "nobody"  # authentication is off
 
 
@@ -44,16 +46,22 @@ SEES_EVERYTHING = (Kind.MANAGEMENT_KEY, Kind.ADMIN_JWT, Kind.NOBODY)
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls. A virtual key is known by hash or id, and judged by a snapshot."""
+    """A caller. A virtual key is known by hash or id; snapshots say if it is valid."""
 
     kind: Kind
     virtual_key_id: str = ""
     value_hash: str = ""
     name: str = ""  # of a management API key
 
+    @cached_property
+    def shown(self) -> str:
+        """What the log calls the caller."""
+        kind = self.kind.replace(" ", "-")
+        return f"{kind}:{quote(self.name)}" if self.name else kind
+
 
 class Authenticator:
-    """Turns headers into callers and callers into what they see."""
+    """Finds callers by their headers, and what they see."""
 
     def __init__(self, settings: Settings) -> None:
         self._off = settings.auth == "off"
@@ -79,12 +87,12 @@ class Authenticator:
         taken: tuple[Kind, ...],
         asked: float | None = None,
     ) -> Caller:
-        """Return the caller behind an Authorization header, on a route that takes these
-        kinds.
+        """Return the caller of an Authorization header on a route for these kinds.
 
-        As the API keys are now, or were at a moment after `asked` (by time.monotonic).
-        Raises MissingCredentials, InvalidCredentials, DatabaseUnavailable (the API
-        keys' file). A virtual key is only judged by `scope`, with a snapshot.
+        By the API keys as they are now, or were at any time after `asked` (as of
+        time.monotonic). Raises MissingCredentials, InvalidCredentials, and
+        DatabaseUnavailable for the API keys' file. Virtual keys are checked later, by
+        `scope` and a snapshot.
         """
         find = partial(self._api_keys.find, asked=asked)
         return self._identify(header, remote, taken, find, self._verifier.verify)
@@ -92,7 +100,7 @@ class Authenticator:
     def identify_at_once(
         self, header: str | None, remote: str | None, taken: tuple[Kind, ...]
     ) -> Caller:
-        """Return the caller where that is known without waiting; else WouldWait.
+        """Return the caller if no file must be read for it; otherwise raise WouldWait.
 
         Raises MissingCredentials and InvalidCredentials as `identify` does.
         """
@@ -114,13 +122,16 @@ class Authenticator:
         if kind is Kind.VIRTUAL_KEY:
             _require_taken(kind, taken)
             value_hash = hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
-            return Caller(kind, value_hash=value_hash)
+            return _caller(kind, value_hash=value_hash)
         if kind is Kind.MANAGEMENT_KEY:
             return _management_caller(find_api_key(token))
         return _jwt_caller(lambda: verify(token), taken)
 
     def scope(self, caller: Caller, snapshot: Snapshot) -> Scope:
-        """What the caller sees of a snapshot; InvalidCredentials for a dead key."""
+        """Return what the caller sees of a snapshot.
+
+        Raises InvalidCredentials for a virtual key that is unknown, off or expired.
+        """
         if caller.kind in SEES_EVERYTHING:
             return EVERYTHING
         if caller.kind is Kind.VIRTUAL_KEY:
@@ -145,9 +156,9 @@ def _jwt_caller(verify: Callable[[], Claims], taken: tuple[Kind, ...]) -> Caller
             _require_taken(Kind.JWT, taken)
         raise InvalidCredentials(f"The JWT is not valid: {problem}.") from None
     if claims.role == "admin":
-        caller = Caller(Kind.ADMIN_JWT)
+        caller = _caller(Kind.ADMIN_JWT)
     else:
-        caller = Caller(Kind.VIRTUAL_KEY_JWT, virtual_key_id=claims.subject)
+        caller = _caller(Kind.VIRTUAL_KEY_JWT, virtual_key_id=claims.subject)
     _require_taken(caller.kind, taken)
     return caller
 
@@ -198,9 +209,9 @@ def _management_caller(api_key: Row | None) -> Caller:
         raise InvalidCredentials("The management API key is not known.")
     if api_key.revoked_at:
         raise InvalidCredentials("The management API key was revoked.")
-    if values.has_passed(api_key.expires_at, datetime.now(UTC)):
+    if _has_passed(api_key.expires_at):
         raise InvalidCredentials("The management API key has expired.")
-    return Caller(Kind.MANAGEMENT_KEY, name=api_key.name)
+    return _caller(Kind.MANAGEMENT_KEY, name=api_key.name)
 
 
 def _require_alive(virtual_key: Row) -> None:
@@ -210,8 +221,12 @@ def _require_alive(virtual_key: Row) -> None:
         active = False  # with credentials, doubt is a no
     if not active:
         raise InvalidCredentials("The virtual key is not active.")
-    if values.has_passed(virtual_key.expires_at, datetime.now(UTC)):
+    if _has_passed(virtual_key.expires_at):
         raise InvalidCredentials("The virtual key has expired.")
+
+
+def _has_passed(expires_at: str | None) -> bool:
+    return bool(expires_at) and values.has_passed(expires_at, datetime.now(UTC))
 
 
 def _loopback_caller(remote: str | None) -> Caller:
@@ -223,4 +238,12 @@ def _loopback_caller(remote: str | None) -> Caller:
         raise MissingCredentials(
             "Authentication is off, and then only loopback addresses are answered."
         )
-    return Caller(Kind.NOBODY)
+    return _caller(Kind.NOBODY)
+
+
+@lru_cache(REMEMBERED_CALLERS)
+def _caller(
+    kind: Kind, virtual_key_id: str = "", value_hash: str = "", name: str = ""
+) -> Caller:
+    """Return a caller; the same one to the same few who call again and again."""
+    return Caller(kind, virtual_key_id, value_hash, name)

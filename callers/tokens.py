@@ -1,6 +1,6 @@
-"""JSON Web Tokens: the keys that verify them, and making them for `flask token`.
+"""JSON Web Tokens: verifying them, and making them for `flask token`.
 
-The algorithm belongs to the key, never to the token.
+The algorithm is chosen by the key, never by the token.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ class InvalidToken(Exception):
 
 @dataclass(frozen=True)
 class Claims:
-    """What a verified token says: its role, its subject, when it ends (Unix time)."""
+    """The claims of a verified token: role, subject, expiry (Unix time)."""
 
     role: str
     subject: str
@@ -61,7 +61,7 @@ class Verifier:
         return _unexpired(claims)
 
     def remembered(self, token: str) -> Claims:
-        """Return the claims of a token that was verified before; else WouldWait.
+        """Return the claims of a token verified before; otherwise raise WouldWait.
 
         Verifying reads a file, and may load a library. Raises InvalidToken.
         """
@@ -120,7 +120,7 @@ def _unexpired(claims: Claims) -> Claims:
 
 
 def read_secret(path: Path) -> bytes:
-    """The secret in a file, empty where there is none; SettingError for a weak one."""
+    """Return the secret in a file, b"" if there is none; SettingError if it is weak."""
     try:
         secret = read_small_file(path).strip()
     except FileNotFoundError:
@@ -133,7 +133,7 @@ def read_secret(path: Path) -> bytes:
 
 
 def make_secret_file(path: Path) -> bytes:
-    """Make a file with a new random secret, for its owner's eyes only."""
+    """Make a file with a new random secret that only its owner may read."""
     secret = secrets.token_hex(32).encode()
     write_private(path, secret)
     return secret
@@ -146,7 +146,7 @@ def write_private(path: Path, text: bytes) -> None:
 
 
 def make_token(secret: bytes, role: str, subject: str, lifetime: float) -> str:
-    """A token signed with HS256 that ends `lifetime` seconds from now."""
+    """Return a token signed with HS256 that expires `lifetime` seconds from now."""
     import jwt
 
     now = int(time())
@@ -169,7 +169,7 @@ def _claims(decoded: dict[str, Any]) -> Claims:
 def _load_public_key(path: Path | None) -> tuple[str, Any] | None:
     if path is None:
         return None
-    # Only who sets a public key pays for loading the library (60 ms).
+    # Loading the library takes 60 ms, and most services have no public key.
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 

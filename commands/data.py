@@ -1,4 +1,4 @@
-"""The commands that bring data in, make it, look through it and give it out.
+"""The commands for data: load, pull, generate, export, check.
 
 Thin wrappers; each imports what it needs when it runs, so that serving starts fast.
 """
@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-from flask import current_app
 
 from addresses import Address, postgres_url
 from commands.lifetimes import Lifetime
-from store.encryption import Encryption
+from commands.running import current_encryption, current_settings, fail
 
 SHOWN_NOTES = 20
 
@@ -46,7 +45,7 @@ def load(files: tuple[Address, ...], replace: bool, strict: bool) -> None:
 
     def load_into(into: Address) -> Any:
         return load_files(
-            files, into, replace=replace, strict=strict, encryption=_encryption()
+            files, into, replace=replace, strict=strict, encryption=current_encryption()
         )
 
     click.echo(_load(load_into))
@@ -66,7 +65,7 @@ def pull(url: str, keep: bool, every: timedelta | None) -> None:
 
     def load_into(into: Address, documents: Any) -> Any:
         return load_documents(
-            documents, into, replace=not keep, encryption=_encryption()
+            documents, into, replace=not keep, encryption=current_encryption()
         )
 
     try:
@@ -76,14 +75,14 @@ def pull(url: str, keep: bool, every: timedelta | None) -> None:
             click.echo(_load(lambda into: load_into(into, documents)))
             return
     except pulling.PullError as problem:
-        _fail(str(problem))
+        fail(str(problem))
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     seconds = every.total_seconds()
 
     def load_round(documents: Any) -> str:
-        return _told(load_into(_database(), documents))
+        return _summary(load_into(_database(), documents))
 
     pulling.follow(url, credentials, seconds, load_round, _progress, stop)
 
@@ -112,13 +111,13 @@ def generate(customers: int, teams: int, keys: int, seed: int, replace: bool) ->
                 keys=keys,
                 seed=seed,
                 replace=replace,
-                encryption=_encryption(),
+                encryption=current_encryption(),
                 progress=lambda done, _: bar.update(done - bar.pos),
             )
         except (GenerateError, NotOurs) as problem:
-            _fail(str(problem))
-    told = ", ".join(f"{count} {noun}" for noun, count in counts.items())
-    click.echo(f"generated into {_database()}: {told.replace('_', ' ')}")
+            fail(str(problem))
+    made = ", ".join(f"{count} {noun}" for noun, count in counts.items())
+    click.echo(f"generated into {_database()}: {made.replace('_', ' ')}")
 
 
 @click.command()
@@ -141,18 +140,18 @@ def export(file: Path, layout: Any, with_secrets: bool) -> None:
         config = export_config(rows, layout=layout, with_secrets=with_secrets)
         write_config(config, file, with_secrets=with_secrets)
     except DatabaseUnavailable as problem:
-        _fail(str(problem))
+        fail(str(problem))
     except ExportError as wrong:
         _fail_with(wrong.problems, "nothing was exported")
     notes = left_out(rows, with_secrets=with_secrets)
     notes += passed_over(config) if layout == "older" else named_twice(config)
     for line in notes:
         click.echo(f"note: {line}", err=True)
-    if with_secrets and _encryption().has_opened:
+    if with_secrets and current_encryption().has_opened:
         click.echo("note: what is encrypted here goes out in plain", err=True)
     if not with_secrets:
-        told = "note: without virtual keys' values; loading it makes new ones"
-        click.echo(told, err=True)
+        note = "note: without virtual keys' values; loading it makes new ones"
+        click.echo(note, err=True)
     if str(file) != "-":
         click.echo(f"exported {_database()} to {file}")
 
@@ -161,27 +160,27 @@ def export(file: Path, layout: Any, with_secrets: bool) -> None:
 @click.argument("files", nargs=-1, type=Source())
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def check(files: tuple[Address, ...], as_json: bool) -> None:
-    """Look through the database, or files, for everything odd.
+    """Report all that is wrong or unusual in the database, or in files.
 
-    Ends with 0 where nothing is, with 1 where something is, with 2 where it cannot be
-    read.
+    Exits with 0 if there is nothing, 1 if there is something, 2 if it cannot be read.
     """
     from store.failures import DatabaseUnavailable
     from transfer.checking import check_rows, count
     from transfer.loading import LoadError, check_files
 
     try:
-        rows, wrong = check_files(files, _encryption()) if files else (_rows(), [])
+        rows, wrong = (
+            check_files(files, current_encryption()) if files else (_rows(), [])
+        )
     except (DatabaseUnavailable, LoadError) as problem:
         click.echo(str(problem), err=True)
         sys.exit(2)
-    # What a wrong file would leave in a database says nothing of its own.
+    # Findings in rows of a wrong file would only repeat what is wrong.
     findings = [] if wrong and files else check_rows(rows)
     if as_json:
-        told = [vars(finding) for finding in findings]
-        click.echo(
-            json.dumps({"counts": count(rows), "wrong": wrong, "findings": told})
-        )
+        listed = [vars(finding) for finding in findings]
+        report = {"counts": count(rows), "wrong": wrong, "findings": listed}
+        click.echo(json.dumps(report))
     else:
         for noun, number in count(rows).items():
             click.echo(f"{number} {noun.replace('_', ' ')}")
@@ -191,7 +190,7 @@ def check(files: tuple[Address, ...], as_json: bool) -> None:
 
 
 def _load(load: Callable[[Address], Any]) -> str:
-    """Load into our database; what to say of it. Ends the command where that fails."""
+    """Load into our database and return a summary; exits where that fails."""
     from store.own import NotOurs
     from transfer.loading import LoadError
 
@@ -201,9 +200,9 @@ def _load(load: Callable[[Address], Any]) -> str:
         _note(wrong.notes)
         _fail_with(wrong.problems, "nothing was loaded")
     except NotOurs as problem:
-        _fail(str(problem))
+        fail(str(problem))
     _note(loaded.notes)
-    return _told(loaded)
+    return _summary(loaded)
 
 
 def _note(notes: Sequence[str]) -> None:
@@ -211,29 +210,23 @@ def _note(notes: Sequence[str]) -> None:
         click.echo(f"note: {note}", err=True)
     if len(notes) > SHOWN_NOTES:
         more = len(notes) - SHOWN_NOTES
-        click.echo(f"note: and {more} more; flask check tells them all", err=True)
+        click.echo(f"note: and {more} more; flask check lists them all", err=True)
 
 
-def _told(loaded: Any) -> str:
-    told = ", ".join(f"{number} {what}" for what, number in loaded.counts.items())
-    return f"loaded into {_database()}: rows {told}"
+def _summary(loaded: Any) -> str:
+    counts = ", ".join(f"{number} {what}" for what, number in loaded.counts.items())
+    return f"loaded into {_database()}: rows {counts}"
 
 
 def _rows() -> Any:
     from models import MODELS, REQUIRED
     from store.readers import read_once
 
-    return read_once(_database(), MODELS, REQUIRED, _encryption())
+    return read_once(_database(), MODELS, REQUIRED, current_encryption())
 
 
 def _database() -> Address:
-    address: Address = current_app.extensions["settings"].database
-    return address
-
-
-def _encryption() -> Encryption:
-    encryption: Encryption = current_app.extensions["encryption"]
-    return encryption
+    return current_settings().database
 
 
 def _progress(line: str) -> None:
@@ -243,8 +236,4 @@ def _progress(line: str) -> None:
 def _fail_with(problems: list[str], result: str) -> NoReturn:
     for problem in problems:
         click.echo(problem, err=True)
-    _fail(f"{result}: {len(problems)} found wrong")
-
-
-def _fail(sentence: str) -> NoReturn:
-    raise click.ClickException(sentence)
+    fail(f"{result}: {len(problems)} found wrong")

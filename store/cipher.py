@@ -1,4 +1,4 @@
-"""How gateways encrypt single values: AES-256-GCM under a key made of a passphrase.
+"""Encryption of single values as gateways do it: AES-256-GCM by a passphrase.
 
 cryptography is only loaded here, and only where there is a passphrase.
 """
@@ -33,7 +33,7 @@ def seal_value(passphrase: str, text: str) -> str:
     return binascii.b2a_base64(data, newline=False).decode()
 
 
-@lru_cache(1)  # to make the key takes 0.1 s, by intention
+@lru_cache(1)  # deriving the key takes 0.1 s, as it should
 def _cipher(passphrase: str) -> Any:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     from cryptography.hazmat.primitives.kdf.argon2 import Argon2id

@@ -1,6 +1,7 @@
-"""Imports peewee without the PostgreSQL driver, for whom one is not named.
+"""Imports peewee without the PostgreSQL driver.
 
-peewee loads the driver wherever it is installed, which takes 0.12 s of each start.
+peewee imports the driver wherever it is installed, which would add 0.12 s to each
+start; store/postgres.py imports it where a PostgreSQL database is named.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Why a database cannot be read, in plain words that say what to do about it."""
+"""Reasons why a database cannot be read, as sentences that say what to do."""
 
 import os
 import sqlite3

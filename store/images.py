@@ -1,8 +1,8 @@
-"""Reading a database as bytes, as of its last commit, without taking part in it.
+"""Copies of a SQLite database in memory, as of its last commit.
 
-SQLite's own readers take locks, which writers meet, and make files beside a database
-with a write-ahead log. So the file is copied, and copied again if it was written
-meanwhile. What logs are like is in wal.py.
+SQLite's own readers take locks, which can delay writers, and make files beside a
+database with a write-ahead log. So the file is copied instead, and copied again if it
+was written meanwhile. The format of logs is in write_ahead_log.py.
 """
 
 import os
@@ -56,7 +56,7 @@ class DatabaseFiles:
         self._opened.close()
 
     def version(self, found: Found) -> tuple[object, ...]:
-        """Return what differs after each commit. Raises Unreadable while locked."""
+        """Return a value that differs after each commit; Unreadable if it is locked."""
         raise NotImplementedError
 
     def image(self) -> bytearray:
@@ -74,7 +74,7 @@ class DatabaseFiles:
             time.sleep(PAUSE_SECONDS)
 
     def _copy(self) -> bytearray:
-        """One attempt; raises MovedMeanwhile where it may not be of one moment."""
+        """Copy once; raises MovedMeanwhile if the file was written meanwhile."""
         raise NotImplementedError
 
     def _open(self, name: str, inode: int | None = None) -> int:
@@ -106,7 +106,7 @@ class PlainFile(DatabaseFiles):
 
     def _copy(self) -> bytearray:
         before = self._state()
-        self._require_peace()
+        self._require_no_writer()
         image = self._main_copy()
         locked = not self.uses_log and is_being_written(self._main)
         if locked or self._state() != before:
@@ -122,7 +122,7 @@ class PlainFile(DatabaseFiles):
         file = os.fstat(self._main)
         return file.st_mtime_ns, file.st_size, self._header()
 
-    def _require_peace(self) -> None:
+    def _require_no_writer(self) -> None:
         if self.uses_log:
             return
         if is_being_written(self._main):
@@ -147,7 +147,10 @@ class LoggedFile(DatabaseFiles):
             raise
 
     def version(self, found: Found) -> tuple[object, ...]:
-        self._find_index()
+        # Who made the index anew meanwhile writes to the log next, which changes its
+        # time: the copy that is made then finds it.
+        if self._index is None:
+            self._find_index()
         log = cast(os.stat_result, found.log)
         # The index has its header twice: one caught while it is written differs, too.
         header = self._index_bytes()[:96]
@@ -163,7 +166,7 @@ class LoggedFile(DatabaseFiles):
         commits = Commits.of(log, index)
         commits.put_into(image)
         if index is None:
-            self._require_rest(times)
+            self._require_unwritten(times)
         else:
             self._require_generation(index, commits.frames)
         return _without_log(image)
@@ -182,21 +185,24 @@ class LoggedFile(DatabaseFiles):
         return b"" if self._index is None else os.pread(self._index, INDEX_BYTES, 0)
 
     def _index_is_in_use(self) -> bool:
-        """Whether a process keeps the index; a killed one may have left it behind."""
+        """Return True if a process uses the index; a killed one may have left it."""
         return self._index is not None and is_in_use(self._index)
 
     def _times(self) -> tuple[object, ...]:
         both = os.fstat(self._main), os.fstat(self._log)
         return tuple((file.st_mtime_ns, file.st_size) for file in both)
 
-    def _require_rest(self, times: tuple[object, ...]) -> None:
-        """Without an index, only the files' times show whether they were written."""
+    def _require_unwritten(self, times: tuple[object, ...]) -> None:
+        """Raise MovedMeanwhile unless the files' times show that nothing was written.
+
+        Without an index there is no other sign.
+        """
         young = any(is_young(os.fstat(each)) for each in (self._main, self._log))
         if young or self._times() != times:
             raise MovedMeanwhile
 
     def _require_generation(self, index: Index, frames: int) -> None:
-        """The log must not have been begun anew, nor newer frames been copied back.
+        """Raise MovedMeanwhile if the log was restarted, or newer frames copied back.
 
         A checkpoint says in the index what it will copy before it does.
         """
@@ -216,21 +222,21 @@ def open_files(location: Location) -> PlainFile | LoggedFile:
 
 
 def _without_log(image: bytearray) -> bytearray:
-    """Let the header of a database say that it uses no log."""
+    """Return the image with a header that names no write-ahead log."""
     if len(image) >= HEADER_BYTES:
         image[18:20] = b"\1\1"
     return image
 
 
 def is_young(file: os.stat_result) -> bool:
-    """Whether a file may be written again without a change of its time."""
+    """Return True if a file could be written again without a change of its time."""
     coarse = file.st_mtime_ns % 10**9 == 0
     tick = COARSE_TICK_NANOSECONDS if coarse else TICK_NANOSECONDS
     return 0 <= time.time_ns() - file.st_mtime_ns < tick
 
 
 def _has_hot_journal(name: str, main: int) -> bool:
-    """Whether a process was killed while it wrote, so that its journal is needed."""
+    """Return True if a process was killed while it wrote and its journal is needed."""
     journal = f"{name}-journal"
     try:
         with open(journal, "rb") as file:

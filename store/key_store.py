@@ -1,4 +1,4 @@
-"""Where management API keys are kept, in a SQLite file or a PostgreSQL of our own."""
+"""The table of management API keys, in a SQLite file or a PostgreSQL of our own."""
 
 import os
 from collections.abc import Iterator
@@ -31,8 +31,9 @@ class ApiKey(peewee.Model):
 
 
 def open_key_reader(address: Address) -> Reader:
-    """Return a reader of the keys. A server is there before it has our table; a file
-    without it is something else.
+    """Return a reader of the keys.
+
+    A PostgreSQL database may lack our table still; a file without it is refused.
     """
     required = () if isinstance(address, PostgresUrl) else (ApiKey,)
     return open_reader(address, (ApiKey,), required)
@@ -40,8 +41,9 @@ def open_key_reader(address: Address) -> Reader:
 
 @contextmanager
 def writing_keys(address: Address) -> Iterator[None]:
-    """Let ApiKey be read and written within one transaction, its table made when it is
-    missing. Raises NotOurs.
+    """Bind ApiKey to the database for one transaction; its table is made if missing.
+
+    Raises NotOurs.
     """
     if isinstance(address, PostgresUrl):
         from store import own_postgres

@@ -1,4 +1,4 @@
-"""Which file a database's name leads to, and what of it cannot be seen from there."""
+"""The files of a SQLite database by its name: links, hard links, mounts."""
 
 import os
 import stat
@@ -20,7 +20,7 @@ MOUNTED_ALONE = (
 
 
 class Location(NamedTuple):
-    """Which files a database and its write-ahead log are, whatever is in them."""
+    """The identity of a database's file and of its write-ahead log."""
 
     name: str  # the real one, to which links lead
     device: int
@@ -33,7 +33,7 @@ class Location(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Where a database is, when it was last written, and why it cannot be served."""
+    """A database's location and file times, and why it cannot be served, if so."""
 
     location: Location
     main: os.stat_result
@@ -65,7 +65,7 @@ def _names(main: os.stat_result, log: os.stat_result | None) -> str | None:
 
 
 def is_mounted_alone(name: str) -> bool:
-    """Whether a file is a mount point, as where a container was given it alone."""
+    """Return True for a file mounted by itself, as into a container."""
     try:
         with open("/proc/self/mountinfo", "rb") as mounts:
             # Octal escapes stand for blanks and the like (proc(5)).
@@ -80,7 +80,7 @@ def _unescaped(place: bytes) -> bytes:
 
 
 def is_database(path: Path) -> bool:
-    """Whether there is a file at a path that begins as SQLite databases do."""
+    """Return True for a file that begins as SQLite databases do."""
     if not path.is_file():
         return False
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Asking whether other processes hold SQLite's locks, without taking any.
+"""Tests for SQLite locks held by other processes; takes none.
 
 The places of the locks are those of SQLite's unix interface (sqlite.org/lockingv3.html,
 and section 2.3.1 of sqlite.org/walformat.html).
@@ -12,6 +12,7 @@ import sys
 PENDING = (0x40000000, 1)
 RESERVED = (0x40000001, 1)
 SHARED = (0x40000002, 510)
+ALL = (0x40000000, 512)
 INDEX_IN_USE = (128, 1)  # of a write-ahead log's index, by all who have it open
 
 # Asking for an open file shows the locks of this process as well, where that is known.
@@ -21,23 +22,25 @@ _FLOCK = struct.Struct("qqihh" if _MACOS else "hhqqi")
 
 
 def is_being_written(descriptor: int) -> bool:
-    """Whether a process writes to a database, or is about to: readers have to wait."""
+    """Return True while a process writes to a database, or is about to."""
+    if not _conflicts(descriptor, ALL, fcntl.F_RDLCK):
+        return False
     places = (PENDING, SHARED)
     return any(_conflicts(descriptor, place, fcntl.F_RDLCK) for place in places)
 
 
 def has_writer(descriptor: int) -> bool:
-    """Whether a process is within a transaction that writes."""
+    """Return True while a process is in a transaction that writes."""
     return _conflicts(descriptor, RESERVED, fcntl.F_RDLCK)
 
 
 def is_in_use(index: int) -> bool:
-    """Whether a process has a write-ahead log open, by the log's index."""
+    """Return True while a process has a write-ahead log open, by the log's index."""
     return _conflicts(index, INDEX_IN_USE, fcntl.F_WRLCK)
 
 
 def _conflicts(descriptor: int, place: tuple[int, int], kind: int) -> bool:
-    """Whether a lock of that kind could not be had there now."""
+    """Return True if a lock of that kind could not be taken there now."""
     start, length = place
     if _MACOS:
         asked = _FLOCK.pack(start, length, 0, kind, os.SEEK_SET)

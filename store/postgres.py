@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: their settings and time-outs, and how numbers come in.
+"""Connections to PostgreSQL: settings, timeouts, conversion of numbers.
 
 psycopg is only loaded with this module, where a PostgreSQL database is named.
 """
@@ -53,7 +53,7 @@ MARK_SECONDS = 2.0  # for an answer that takes microseconds
 
 
 class Connection(psycopg.Connection[Any]):
-    """A connection on which nothing is waited for longer than `seconds`."""
+    """A connection that waits no longer than `seconds` for anything."""
 
     seconds: float = ANSWER_SECONDS + 1
 
@@ -68,7 +68,7 @@ class Connection(psycopg.Connection[Any]):
         return status in (TransactionStatus.INTRANS, TransactionStatus.INERROR)
 
     def mark(self) -> tuple[object, ...]:
-        """Return what differs between two states of the server, in one round trip."""
+        """Return a value that differs after each commit, in one round trip."""
         patience, self.seconds = self.seconds, MARK_SECONDS
         try:
             return self.execute("EXECUTE mark").fetchone() or ()

@@ -1,4 +1,4 @@
-"""Why a PostgreSQL database cannot be read or written, in plain words.
+"""Reasons why a PostgreSQL database cannot be read or written, as sentences.
 
 Never the server's own: they may quote what is stored, or how to get in.
 """

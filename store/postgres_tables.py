@@ -1,5 +1,6 @@
-"""The tables of a PostgreSQL database: which columns there are, what has changed, and
-their rows with values as SQLite would give them.
+"""The tables of a PostgreSQL database: columns, fingerprints, rows.
+
+Values are converted to what SQLite would give.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The databases that can be read, each through a Reader of its kind."""
+"""Readers of gateways' databases: SQLite files and PostgreSQL servers."""
 
 from contextlib import closing
 from typing import Protocol
@@ -10,22 +10,23 @@ from store.rows import Mark, Models, Rows
 
 
 class Reader(Protocol):
-    """Reads one database, and knows whether it changed. One thread at a time may use
-    it. All methods but `settled` and `close` raise DatabaseUnavailable.
+    """Reads one database, and notices changes. One thread at a time may use it.
+
+    All methods but `settled` and `close` raise DatabaseUnavailable.
     """
 
     @property
     def path(self) -> Address:
-        """Where the database is."""
+        """The address of the database."""
 
     def mark(self) -> Mark:
-        """Return what differs between two states of the database; may wait."""
+        """Return a value that differs after each commit; may wait for a lock."""
 
     def mark_at_once(self) -> Mark:
-        """Return the mark without waiting; DatabaseUnavailable if that cannot be."""
+        """Return the mark without waiting."""
 
     def settled(self) -> Mark | None:
-        """Return a cheaper mark of a database that was left alone; None of others."""
+        """Return a cheaper mark if the database did not change for seconds, or None."""
 
     def read(self, known: Rows | None = None) -> Rows:
         """Return all rows of all tables, as of one moment.
@@ -37,7 +38,7 @@ class Reader(Protocol):
         """Raise DatabaseUnavailable unless the database could be read now."""
 
     def close(self) -> None:
-        """Let go of the database; the next question opens it again."""
+        """Close the database; the next method called opens it again."""
 
 
 def open_reader(
@@ -46,8 +47,9 @@ def open_reader(
     required: Models,
     encryption: Encryption | None = None,
 ) -> Reader:
-    """Return a reader of these tables; without the `required` ones it is not what it
-    should be. Nothing is opened yet.
+    """Return a reader of the models' tables, of which the `required` ones must exist.
+
+    Nothing is opened yet.
     """
     if isinstance(address, PostgresUrl):
         from store.postgres_reader import PostgresReader

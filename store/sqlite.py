@@ -1,7 +1,6 @@
-"""Reading a gateway's database: whether it changed, and its rows.
+"""Reading a gateway's SQLite database, and noticing its changes.
 
-SQLite only, so far. Which files it is made of is in locations.py, how they are copied
-in images.py.
+Finding its files is in locations.py, copying them in images.py.
 """
 
 import os
@@ -32,17 +31,18 @@ LOCK_WAIT_SECONDS = 1.0  # writers hold the lock for milliseconds
 LOCK_WAIT_AGAIN_SECONDS = 0.1  # while it stays locked, requests must not pile up
 LOCK_POLL_SECONDS = 0.005
 SETTLED_NANOSECONDS = 5 * 10**9  # longer than the coarsest file time, FAT's 2 s
+FAILURES = (peewee.DatabaseError, sqlite3.Error, OSError, Unreadable)
 READINGS = 20  # of a file that is replaced while it is read
 
 T = TypeVar("T")
 
 
 class Reader:
-    """One database file, read in place; not a byte of it or beside it changes.
+    """A Reader of one SQLite file; nothing is written to it or beside it.
 
     `models` are the tables to read; one that the file lacks is empty, unless it is
-    among the `required`: then the file is not what it should be. One thread at a time
-    may use a Reader.
+    among the `required`: then the file is refused. One thread at a time may use a
+    Reader.
     """
 
     def __init__(
@@ -62,23 +62,24 @@ class Reader:
         self._patience = LOCK_WAIT_SECONDS
 
     def mark(self) -> Mark:
-        """Return what tells one state of the database from the next, in microseconds.
+        """Return a value that differs after each commit; takes microseconds.
 
-        Waits a moment for a lock of another process. Raises DatabaseUnavailable.
+        Waits up to a second for a lock of another process. Raises DatabaseUnavailable.
         """
         return self._patiently(self.mark_at_once)
 
     def mark_at_once(self) -> Mark:
-        """Return the mark without waiting; DatabaseUnavailable where it is locked."""
-        with self._failures_named():
+        """Return the mark without waiting; DatabaseUnavailable if it is locked, too."""
+        try:  # as in `_failures_named`, which takes longer than the look itself
             return self._unless_replaced(self._mark)
+        except FAILURES as problem:
+            raise self._unavailable(problem) from problem
 
     def settled(self) -> Mark | None:
-        """Return what tells one state from the next of a file that was left alone for
-        some seconds; None of any other.
+        """Return the identity, time and size of a file that did not change for seconds.
 
-        Cheaper than `mark`, but it knows nothing of locks. File times go by ticks, of
-        seconds at the coarsest: written before, a file cannot change and keep its time.
+        None for any other. Cheaper than `mark`, but blind to locks. File times have
+        ticks of up to two seconds; after that no write can leave the time as it was.
         """
         if not isinstance(self._files, PlainFile) or self._files.uses_log:
             return None  # or not known yet: commits may go to a log
@@ -119,7 +120,7 @@ class Reader:
             self._files = None
 
     def _patiently(self, ask: Callable[[], T]) -> T:
-        """Ask until there is no lock, or patience is at its end."""
+        """Call `ask` again until the file is not locked, for as long as `_patience`."""
         end = time.monotonic() + self._patience
         while True:
             try:
@@ -138,8 +139,8 @@ class Reader:
     def _mark(self, found: Found) -> Mark:
         files = self._open(found)
         main = found.main
-        identity = (*found.location, main.st_mtime_ns, main.st_size)
-        return *identity, *files.version(found)
+        version = files.version(found)
+        return found.location, main.st_mtime_ns, main.st_size, *version
 
     def _with_image(self, use: Callable[[SqliteDatabase], T]) -> T:
         """Call `use` with a copy of the database, in memory."""
@@ -158,9 +159,9 @@ class Reader:
                 return use(database)
 
     def _unless_replaced(self, ask: Callable[[Found], T]) -> T:
-        """Ask about the files that are there; of others if they are replaced meanwhile.
+        """Call `ask` with the files found; again if they were replaced meanwhile.
 
-        A log may be folded in at any moment.
+        A write-ahead log can be checkpointed and deleted at any moment.
         """
         for _ in range(READINGS):
             found = find(self._name)
@@ -193,12 +194,16 @@ class Reader:
     def _failures_named(self) -> Iterator[None]:
         try:
             yield
-        except (peewee.DatabaseError, sqlite3.Error, OSError, Unreadable) as problem:
-            name = self._files.location.name if self._files else self._name
-            reason = failure_reason(problem, name)
-            if reason != IS_LOCKED:
-                self.close()
-            raise DatabaseUnavailable(self.path, reason) from problem
+        except FAILURES as problem:
+            raise self._unavailable(problem) from problem
+
+    def _unavailable(self, problem: Exception) -> DatabaseUnavailable:
+        """Return what callers are given for a failure, which closes the files."""
+        name = self._files.location.name if self._files else self._name
+        reason = failure_reason(problem, name)
+        if reason != IS_LOCKED:
+            self.close()
+        return DatabaseUnavailable(self.path, reason)
 
 
 class _Image(SqliteDatabase):
@@ -222,9 +227,9 @@ class _Image(SqliteDatabase):
 
 
 def _require_sound(database: SqliteDatabase) -> None:
-    """Raise Unreadable where the file's pages do not fit together.
+    """Raise Unreadable if the file's pages do not fit together.
 
-    As after it was overwritten while it was open, which SQLite cannot know of.
+    It may have been overwritten while it was open, which SQLite cannot notice.
     """
     for (finding,) in database.execute_sql("PRAGMA quick_check(1)"):
         # Others are of single values: of those the rows' reading takes care.

@@ -1,4 +1,4 @@
-"""The write-ahead log of a database, and the log's index: what is committed in them.
+"""The write-ahead log of a SQLite database, and the log's index.
 
 Formats: sqlite.org/walformat.html, and section 4 of sqlite.org/fileformat2.html.
 """
@@ -20,7 +20,7 @@ Checksum = tuple[int, int]
 
 
 class MovedMeanwhile(Exception):
-    """What was copied may not be of one moment."""
+    """The file was written while it was copied, so the copy may be torn."""
 
 
 class Log(NamedTuple):
@@ -56,7 +56,7 @@ class Log(NamedTuple):
 
 
 class Index(NamedTuple):
-    """What the header of a log's index says: how many frames are committed."""
+    """The header of a log's index: how many frames are committed."""
 
     frames: int
     checksum: Checksum
@@ -91,7 +91,7 @@ class Commits:
 
     @classmethod
     def of(cls, log: Log | None, index: Index | None) -> Self:
-        """Return the commits in a log; those that its index does not know yet, too."""
+        """Return the commits in a log, including those not in its index yet."""
         commits = cls(log)
         if log is None:
             return commits

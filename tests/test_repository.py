@@ -6,7 +6,6 @@ import shutil
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,11 @@ import click
 import pytest
 from flask import Flask
 from marshmallow import Schema
+from reading import answers
 
-from commands.serve import COMMANDS
-from models import MODELS, REQUIRED
-from schemas import CustomerSchema, Query, Related, TeamSchema
+from commands.command_line import COMMANDS
+from schemas import CustomerSchema, Related, TeamSchema
 from settings import SETTINGS
-from snapshot.snapshot import EVERYTHING, Scope, Snapshot
-from store.sqlite import Reader
 from transfer.loading import load_files
 
 ROOT = Path(__file__).parent.parent
@@ -36,31 +33,33 @@ def readme() -> str:
     return (ROOT / "README.md").read_text()
 
 
-def rows(readme: str, heading: str) -> list[list[str]]:
-    """The cells of the rows of the table under a heading."""
-    section = readme.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    lines = [line for line in section.splitlines() if line.startswith("| ")]
-    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[1:]]
+def rows(page: str) -> list[list[str]]:
+    """The cells of the rows of the table of a page in docs/."""
+    lines = (ROOT / "docs" / page).read_text().splitlines()
+    table = [line for line in lines if line.startswith("| ")]
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in table[1:]]
 
 
-def test_the_readme_has_a_row_for_each_setting_with_its_default(readme: str) -> None:
+def test_the_settings_have_a_row_each_with_their_defaults() -> None:
     expected = [
         (f"`{setting.name}`", f"`{setting.default}`" if setting.default else "")
         for setting in SETTINGS.values()
     ]
 
-    assert [(row[0], row[1]) for row in rows(readme, "Settings")] == expected
+    assert [(row[0], row[1]) for row in rows("settings.md")] == expected
 
 
-def test_the_readme_names_no_setting_that_is_none(readme: str) -> None:
-    named = set(re.findall(r"\bGOVERNANCE_[A-Z_]+\b", readme))
+def test_the_documentation_names_no_setting_that_is_none() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    text = " ".join(page.read_text() for page in pages)
+    named = set(re.findall(r"\bGOVERNANCE_[A-Z_]+\b", text))
 
     assert named <= {setting.name for setting in SETTINGS.values()}
 
 
-def test_the_readme_has_a_row_for_each_command_with_its_options(readme: str) -> None:
+def test_the_commands_have_a_row_each_with_their_options() -> None:
     commands = {command.name or "": command for command in COMMANDS}
-    shown = {row[0].strip("`"): row[0] for row in rows(readme, "Commands")}
+    shown = {row[0].strip("`"): row[0] for row in rows("commands.md")}
 
     for path, command in _paths(commands):
         row = next((row for text, row in shown.items() if text.startswith(path)), "")
@@ -75,9 +74,9 @@ def test_the_readme_has_a_row_for_each_command_with_its_options(readme: str) -> 
     assert named <= known
 
 
-def test_the_readme_shows_the_defaults_of_options(readme: str) -> None:
+def test_the_commands_page_shows_the_defaults_of_options() -> None:
     commands = {command.name or "": command for command in COMMANDS}
-    text = " ".join(row[0] for row in rows(readme, "Commands"))
+    text = " ".join(row[0] for row in rows("commands.md"))
 
     for option, value in re.findall(r"\[(--[a-z-]+) ([0-9a-z]+)\]", text):
         defaults = {
@@ -90,7 +89,7 @@ def test_the_readme_shows_the_defaults_of_options(readme: str) -> None:
         assert value in defaults or "None" in defaults or option in EXAMPLES
 
 
-EXAMPLES = {"--every", "--expires", "--layout"}
+EXAMPLES = {"--by", "--every", "--expires", "--layout"}
 
 
 def test_every_command_of_ours_has_a_help(app: Flask) -> None:
@@ -129,9 +128,7 @@ def test_the_answer_that_the_readme_shows_is_the_demos(
     readme: str, tmp_path: Path
 ) -> None:
     load_files([DEMO], tmp_path / "own.db")
-    with closing(Reader(tmp_path / "own.db", MODELS, REQUIRED)) as reader:
-        answer = Snapshot(reader.read()).teams(Query(), EVERYTHING)
-    (first, *_) = json.loads(b"".join(answer.plain.parts()))["teams"]
+    (first, *_) = answers(tmp_path / "own.db")["teams"]
     shown = readme.partition("```json\n")[2].partition("```")[0]
 
     for name, value in re.findall(r'"(id|name|max_limit)": ("[^"]*"|\d+)', shown):
@@ -139,9 +136,10 @@ def test_the_answer_that_the_readme_shows_is_the_demos(
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
-def test_the_unit_in_the_readme_is_valid(readme: str, tmp_path: Path) -> None:
+def test_the_documented_unit_is_valid(tmp_path: Path) -> None:
     unit = tmp_path / "governance-lists.service"
-    text = readme.partition("```ini\n")[2].partition("```")[0]
+    page = (ROOT / "docs" / "deployment.md").read_text()
+    text = page.partition("```ini\n")[2].partition("```")[0]
     # The program has to be there, which it is not on this machine.
     unit.write_text(re.sub(r"ExecStart=\S+", "ExecStart=/bin/true", text))
 
@@ -170,6 +168,14 @@ def test_a_source_module_starts_by_saying_what_lives_in_it(path: Path) -> None:
     assert path.read_text().startswith('"""')
 
 
+def test_no_test_imports_from_another() -> None:
+    """What several share is in tests/helpers."""
+    tests = sorted((ROOT / "tests").rglob("*.py"))
+    importing = re.compile(r"^\s*(?:from|import) (?:test_\w+|conftest)\b", re.M)
+
+    assert [path.name for path in tests if importing.search(path.read_text())] == []
+
+
 def test_nothing_of_a_checkouts_own_data_is_kept_by_git() -> None:
     ignored = (ROOT / ".gitignore").read_text().splitlines()
 
@@ -190,13 +196,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Both lists of the loaded demo."""
     path = tmp_path_factory.mktemp("demo") / "governance.db"
     load_files([DEMO], path)
-    reader = Reader(path, MODELS, REQUIRED)
-    snapshot = Snapshot(reader.read())
-    reader.close()
-    scope = Scope(everything=True, masked=False)
-    teams = b"".join(snapshot.teams(Query(), scope).plain.sent())
-    customers = b"".join(snapshot.customers(Query(), scope).plain.sent())
-    return {**json.loads(teams), **json.loads(customers)}
+    return answers(path)
 
 
 def test_the_demo_has_three_customers_and_eight_teams_or_more(

@@ -1,4 +1,4 @@
-"""One body for every error, and how failures become one."""
+"""The documented body of errors, and the errors that exceptions become."""
 
 import logging
 from typing import Any
@@ -24,12 +24,32 @@ def register_error_handlers(app: Flask) -> None:
     app.register_error_handler(Exception, _unforeseen)
 
 
+def error_body(error: ApiError, request_id: str) -> bytes:
+    """Return the documented body of an error."""
+    body: dict[str, Any] = {
+        "event_id": request_id,
+        "status_code": error.status,
+        "error": {
+            "code": error.code,
+            "message": error.message,
+            "param": error.param,
+            "event_id": request_id,
+        },
+        "extra_fields": {},
+    }
+    return orjson.dumps(ErrorSchema().dump(body))
+
+
+def error_headers(status: int) -> list[tuple[str, str]]:
+    """Return the headers that errors of some statuses have."""
+    if status == 401:
+        return [("WWW-Authenticate", "Bearer")]
+    return [("Retry-After", str(RETRY_AFTER_SECONDS))] if status == 503 else []
+
+
 def _api_error(error: ApiError) -> Response:
     response = _respond(error)
-    if error.status == 401:
-        response.headers["WWW-Authenticate"] = "Bearer"
-    if error.status == 503:
-        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    response.headers.extend(error_headers(error.status))
     return response
 
 
@@ -56,21 +76,10 @@ def _database_unavailable(error: DatabaseUnavailable) -> Response:
 
 def _unforeseen(error: Exception) -> Response:
     log.error("request %s failed", g.request_id, exc_info=error)
-    message = "Something unforeseen went wrong; the log tells more under this event_id."
+    message = "Something unforeseen went wrong; the log has more under this event_id."
     return _respond(ApiError(500, "internal_error", message))
 
 
 def _respond(error: ApiError) -> Response:
-    body: dict[str, Any] = {
-        "event_id": g.request_id,
-        "status_code": error.status,
-        "error": {
-            "code": error.code,
-            "message": error.message,
-            "param": error.param,
-            "event_id": g.request_id,
-        },
-        "extra_fields": {},
-    }
-    dumped = orjson.dumps(ErrorSchema().dump(body))
-    return Response(dumped, error.status, mimetype="application/json")
+    body = error_body(error, g.request_id)
+    return Response(body, error.status, mimetype="application/json")

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_runner import Run, run_in
 from fake_gateway import FakeGateway
 from flask import Flask
-from test_commands import Run, run_in
 
 TEAM = {"id": "t", "name": "Team", "customer_id": "c"}
 BUDGET = {"id": "b", "max_limit": 5, "reset_duration": "1d", "current_usage": 9}
@@ -84,7 +84,7 @@ def test_load_cuts_a_long_list_of_notes(run: Run, tmp_path: Path) -> None:
 
     lines = result.stderr.splitlines()
     assert len(lines) == 21
-    assert lines[-1] == "note: and 3 more; flask check tells them all"
+    assert lines[-1] == "note: and 3 more; flask check lists them all"
 
 
 # flask pull
