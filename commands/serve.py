@@ -67,8 +67,13 @@ def serving_options(function: Any) -> Any:
 @serving_options
 @click.option("--print-key", is_flag=True, help="Make an API key for this run alone.")
 @click.option("--wait", is_flag=True, help="Wait for a database that is not there yet.")
+@click.option("--metrics", is_flag=True, help="Answer /metrics, for Prometheus.")
 def serve(
-    files: tuple[Address, ...], print_key: bool, wait: bool, **given: Any
+    files: tuple[Address, ...],
+    print_key: bool,
+    wait: bool,
+    metrics: bool,
+    **given: Any,
 ) -> None:
     """Serve the two lists; prints "ready {...}" once they answer.
 
@@ -86,6 +91,8 @@ def serve(
         if print_key:
             stand_in.use_private_keys()
         app = _application(stand_in.settings)
+        if metrics:
+            _add_metrics(app)
         status = run_service(app, options, ready=stand_in.ready, wait=wait)
     end_process(status)
 
@@ -202,6 +209,12 @@ def _application(settings: dict[str, str]) -> Flask:
         return app
     made: Flask = app.extensions["create_app"](settings)
     return made
+
+
+def _add_metrics(app: Flask) -> None:
+    from web.metrics import add_metrics  # others do without the Prometheus client
+
+    add_metrics(app)
 
 
 def _way_out(problem: DatabaseUnavailable, app: Flask) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from cli_runner import run_in
 from flask import Flask
 from gateway import Gateway
-from test_commands import run_in
 
 Spend = Callable[..., str]
 
