@@ -23,6 +23,7 @@ from snapshot.keeper import Keeper, readiness
 from store.encryption import load_encryption
 from store.readers import open_reader
 from web.access_log import log_request, sane_request_id, set_up_logging
+from web.cors import cors
 from web.error_responses import register_error_handlers
 from web.lists import CUSTOMERS, TEAMS, List, Lists, asked_of
 from web.short_cut import ALIVE, HEALTH_PATH, ShortCut, request_problem
@@ -60,7 +61,9 @@ def create_app(settings: Mapping[str, str] | None = None) -> Flask:
     app.after_request(finish_response)
     app.register_blueprint(lists)
     app.register_blueprint(health)
-    entrance = Surrounded(ShortCut(app.wsgi_app, app.extensions["lists"]), [])
+    surroundings = cors(loaded)
+    short_cut = ShortCut(app.wsgi_app, app.extensions["lists"])
+    entrance = Surrounded(short_cut, surroundings)
     app.extensions["entrance"] = app.wsgi_app = entrance  # type: ignore[method-assign]
     return app
 

@@ -14,6 +14,12 @@ from addresses import Address, postgres_url
 PREFIX = "GOVERNANCE_"
 MINIMUM_SECRET_BYTES = 32  # RFC 7518, section 3.2: as long as the HS256 digest
 
+_ORIGIN = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)://"
+    r"(?P<host>[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(:(?P<port>[0-9]{1,5}))?",
+    re.ASCII,
+)
+
 
 class SettingError(ClickException):
     """A setting has a value that is not accepted; the text names both.
@@ -54,6 +60,25 @@ def _choice(*choices: str) -> Callable[[str, str], str]:
         return value.lower()
 
     return parse
+
+
+def _origins(name: str, value: str) -> tuple[str, ...]:
+    if value.strip() == "*":
+        return ("*",)
+    return tuple(_origin(name, each.strip()) for each in value.split(","))
+
+
+def _origin(name: str, origin: str) -> str:
+    """The origin as browsers send it: in lower case, without the scheme's own port."""
+    parts = _ORIGIN.fullmatch(origin.lower())
+    if parts is None or int(parts["port"] or 0) > 65535:
+        raise SettingError(
+            f"{name} holds {origin!r}; it takes * or origins such as"
+            " https://example.com:8443, without a path, with commas between them"
+        )
+    own = {"http": "80", "https": "443"}.get(parts["scheme"])
+    port = "" if parts["port"] in (None, own) else f":{int(parts['port'])}"
+    return f"{parts['scheme']}://{parts['host']}{port}"
 
 
 def _secret(name: str, value: str) -> bytes:
@@ -147,6 +172,18 @@ SETTINGS = {
         "on, or off: no credentials asked, for loopback clients only",
         _choice("on", "off"),
     ),
+    "cors_origins": Setting(
+        "GOVERNANCE_CORS_ORIGINS",
+        "",
+        "the origins whose web pages may read the answers: a list with commas, or *",
+        lambda name, value: _origins(name, value) if value else (),
+    ),
+    "pages": Setting(
+        "GOVERNANCE_PAGES",
+        "on",
+        "on, or off: nothing at /, /docs and /openapi.json",
+        _choice("on", "off"),
+    ),
 }
 
 
@@ -165,6 +202,8 @@ class Settings:
     shutdown_seconds: float
     virtual_key_scope: str
     auth: str
+    cors_origins: tuple[str, ...]
+    pages: str
 
     def __repr__(self) -> str:
         # The generated one would print secrets.

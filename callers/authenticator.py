@@ -92,7 +92,7 @@ class Authenticator:
     def identify_at_once(
         self, header: str | None, remote: str | None, taken: tuple[Kind, ...]
     ) -> Caller:
-        """Return the caller if no file has to be read for it; otherwise raise WouldWait.
+        """Return the caller if no file must be read for it; otherwise raise WouldWait.
 
         Raises MissingCredentials and InvalidCredentials as `identify` does.
         """

@@ -120,7 +120,7 @@ def _unexpired(claims: Claims) -> Claims:
 
 
 def read_secret(path: Path) -> bytes:
-    """Return the secret in a file, b"" if there is none. Raises SettingError if weak."""
+    """Return the secret in a file, b"" if there is none; SettingError if it is weak."""
     try:
         secret = read_small_file(path).strip()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The commands that bring data in, make it, look through it and give it out.
+"""The commands for data: load, pull, generate, export, check.
 
 Thin wrappers; each imports what it needs when it runs, so that serving starts fast.
 """
@@ -83,7 +83,7 @@ def pull(url: str, keep: bool, every: timedelta | None) -> None:
     seconds = every.total_seconds()
 
     def load_round(documents: Any) -> str:
-        return _told(load_into(_database(), documents))
+        return _summary(load_into(_database(), documents))
 
     pulling.follow(url, credentials, seconds, load_round, _progress, stop)
 
@@ -117,8 +117,8 @@ def generate(customers: int, teams: int, keys: int, seed: int, replace: bool) ->
             )
         except (GenerateError, NotOurs) as problem:
             _fail(str(problem))
-    told = ", ".join(f"{count} {noun}" for noun, count in counts.items())
-    click.echo(f"generated into {_database()}: {told.replace('_', ' ')}")
+    made = ", ".join(f"{count} {noun}" for noun, count in counts.items())
+    click.echo(f"generated into {_database()}: {made.replace('_', ' ')}")
 
 
 @click.command()
@@ -151,8 +151,8 @@ def export(file: Path, layout: Any, with_secrets: bool) -> None:
     if with_secrets and _encryption().has_opened:
         click.echo("note: what is encrypted here goes out in plain", err=True)
     if not with_secrets:
-        told = "note: without virtual keys' values; loading it makes new ones"
-        click.echo(told, err=True)
+        note = "note: without virtual keys' values; loading it makes new ones"
+        click.echo(note, err=True)
     if str(file) != "-":
         click.echo(f"exported {_database()} to {file}")
 
@@ -161,10 +161,9 @@ def export(file: Path, layout: Any, with_secrets: bool) -> None:
 @click.argument("files", nargs=-1, type=Source())
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def check(files: tuple[Address, ...], as_json: bool) -> None:
-    """Look through the database, or files, for everything odd.
+    """Report all that is wrong or unusual in the database, or in files.
 
-    Ends with 0 where nothing is, with 1 where something is, with 2 where it cannot be
-    read.
+    Exits with 0 if there is nothing, 1 if there is something, 2 if it cannot be read.
     """
     from store.failures import DatabaseUnavailable
     from transfer.checking import check_rows, count
@@ -175,13 +174,12 @@ def check(files: tuple[Address, ...], as_json: bool) -> None:
     except (DatabaseUnavailable, LoadError) as problem:
         click.echo(str(problem), err=True)
         sys.exit(2)
-    # What a wrong file would leave in a database says nothing of its own.
+    # Findings in rows of a wrong file would only repeat what is wrong.
     findings = [] if wrong and files else check_rows(rows)
     if as_json:
-        told = [vars(finding) for finding in findings]
-        click.echo(
-            json.dumps({"counts": count(rows), "wrong": wrong, "findings": told})
-        )
+        listed = [vars(finding) for finding in findings]
+        report = {"counts": count(rows), "wrong": wrong, "findings": listed}
+        click.echo(json.dumps(report))
     else:
         for noun, number in count(rows).items():
             click.echo(f"{number} {noun.replace('_', ' ')}")
@@ -191,7 +189,7 @@ def check(files: tuple[Address, ...], as_json: bool) -> None:
 
 
 def _load(load: Callable[[Address], Any]) -> str:
-    """Load into our database; what to say of it. Ends the command where that fails."""
+    """Load into our database and return a summary; exits where that fails."""
     from store.own import NotOurs
     from transfer.loading import LoadError
 
@@ -203,7 +201,7 @@ def _load(load: Callable[[Address], Any]) -> str:
     except NotOurs as problem:
         _fail(str(problem))
     _note(loaded.notes)
-    return _told(loaded)
+    return _summary(loaded)
 
 
 def _note(notes: Sequence[str]) -> None:
@@ -211,12 +209,12 @@ def _note(notes: Sequence[str]) -> None:
         click.echo(f"note: {note}", err=True)
     if len(notes) > SHOWN_NOTES:
         more = len(notes) - SHOWN_NOTES
-        click.echo(f"note: and {more} more; flask check tells them all", err=True)
+        click.echo(f"note: and {more} more; flask check lists them all", err=True)
 
 
-def _told(loaded: Any) -> str:
-    told = ", ".join(f"{number} {what}" for what, number in loaded.counts.items())
-    return f"loaded into {_database()}: rows {told}"
+def _summary(loaded: Any) -> str:
+    counts = ", ".join(f"{number} {what}" for what, number in loaded.counts.items())
+    return f"loaded into {_database()}: rows {counts}"
 
 
 def _rows() -> Any:

@@ -56,7 +56,7 @@ class DatabaseFiles:
         self._opened.close()
 
     def version(self, found: Found) -> tuple[object, ...]:
-        """Return a value that differs after each commit. Raises Unreadable if locked."""
+        """Return a value that differs after each commit; Unreadable if it is locked."""
         raise NotImplementedError
 
     def image(self) -> bytearray:
@@ -199,7 +199,7 @@ class LoggedFile(DatabaseFiles):
             raise MovedMeanwhile
 
     def _require_generation(self, index: Index, frames: int) -> None:
-        """Raise MovedMeanwhile if the log was restarted or newer frames were copied back.
+        """Raise MovedMeanwhile if the log was restarted, or newer frames copied back.
 
         A checkpoint says in the index what it will copy before it does.
         """

@@ -68,7 +68,7 @@ class Reader:
         return self._patiently(self.mark_at_once)
 
     def mark_at_once(self) -> Mark:
-        """Return the mark without waiting. Raises DatabaseUnavailable, if locked too."""
+        """Return the mark without waiting; DatabaseUnavailable if it is locked, too."""
         with self._failures_named():
             return self._unless_replaced(self._mark)
 

@@ -25,6 +25,12 @@ EACH: dict[str, tuple[Any, str, Any]] = {
     "shutdown_seconds": (10.0, "30", 30.0),
     "virtual_key_scope": ("own", "all", "all"),
     "auth": ("on", "off", "off"),
+    "cors_origins": (
+        (),
+        "https://a.example, http://localhost:3000",
+        ("https://a.example", "http://localhost:3000"),
+    ),
+    "pages": ("on", "off", "off"),
 }
 
 
@@ -151,6 +157,50 @@ def test_the_case_of_a_choice_does_not_matter(
     name: str, value: str, field: str, read: str
 ) -> None:
     assert getattr(load_settings({name: value}), field) == read
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "example.com",
+        "https://example.com/",
+        "https://example.com/app",
+        "https://*.example.com",
+        "https://user@example.com",
+        "http://localhost:port",
+        "http://localhost:65536",
+        "http://exämple.com",
+        "null",
+        "",
+        "*",  # beside others it would say something else than it does
+    ],
+)
+def test_a_wrong_origin_is_refused(wrong: str) -> None:
+    message = refusal("GOVERNANCE_CORS_ORIGINS", f"https://a.example,{wrong}")
+
+    assert message == (
+        f"GOVERNANCE_CORS_ORIGINS holds {wrong!r}; it takes * or origins such as"
+        " https://example.com:8443, without a path, with commas between them"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "origins"),
+    [
+        (" * ", ("*",)),
+        ("HTTPS://Example.COM", ("https://example.com",)),
+        ("http://[::1]:3000", ("http://[::1]:3000",)),
+        ("http://a:80,https://b:443", ("http://a", "https://b")),
+        ("http://a:443,https://b:80", ("http://a:443", "https://b:80")),
+        ("tauri://localhost", ("tauri://localhost",)),
+    ],
+)
+def test_origins_are_read_as_browsers_send_them(
+    given: str, origins: tuple[str, ...]
+) -> None:
+    settings = load_settings({"GOVERNANCE_CORS_ORIGINS": given})
+
+    assert settings.cors_origins == origins
 
 
 @pytest.mark.parametrize("secret", ["x", "hunter2", "x" * 31, "ü" * 15])

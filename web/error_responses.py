@@ -1,4 +1,4 @@
-"""One body for every error, and how failures become one."""
+"""The documented body of errors, and the errors that exceptions become."""
 
 import logging
 from typing import Any
@@ -56,7 +56,7 @@ def _database_unavailable(error: DatabaseUnavailable) -> Response:
 
 def _unforeseen(error: Exception) -> Response:
     log.error("request %s failed", g.request_id, exc_info=error)
-    message = "Something unforeseen went wrong; the log tells more under this event_id."
+    message = "Something unforeseen went wrong; the log has more under this event_id."
     return _respond(ApiError(500, "internal_error", message))
 
 

@@ -1,7 +1,6 @@
-"""Ending on Ctrl-C while the service still starts; imported by app.py before all else.
+"""Ends on Ctrl-C while the service starts; imported by app.py before anything else.
 
-The `flask` command would print "Aborted!" and end with status 1, after which nobody
-knows whether it was interrupted or has failed.
+The `flask` command would print "Aborted!" and exit with 1, as after a failure.
 """
 
 import signal

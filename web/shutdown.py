@@ -39,7 +39,7 @@ def wake() -> None:
 def wait_until_done(done: Callable[[], bool], seconds: float) -> int:
     """Wait until something is done, `wake` being called then, or time is up.
 
-    Return the exit status that is due: 0, or 128 and the number of a second signal,
+    Return the exit status: 0, or 128 and the number of a second signal,
     which ends the waiting at once.
     """
     began = time.monotonic()
@@ -52,7 +52,7 @@ def wait_until_done(done: Callable[[], bool], seconds: float) -> int:
 
 
 def end_with_parent(parent_alive: int) -> None:
-    """End this process when its parent is gone, however it went.
+    """End this process when its parent has ended, killed or not.
 
     `parent_alive` is the reading end of a pipe whose writing end only the parent has.
     """

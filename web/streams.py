@@ -1,4 +1,4 @@
-"""How many large answers are sent at the same time.
+"""A limit on the large answers that are sent at the same time.
 
 Each takes a thread, and some of its pieces in memory, until its client has read it all.
 """

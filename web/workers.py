@@ -1,4 +1,4 @@
-"""Several worker processes under a parent that starts another where one dies."""
+"""Worker processes under a parent, which replaces those that die."""
 
 import logging
 import os
@@ -21,8 +21,8 @@ Work = Callable[[bool], int]
 def run_workers(count: int, work: Work, finish_seconds: float) -> int:
     """Run worker processes until a signal ends them; return the exit status.
 
-    `work` is what a worker does, given whether it is the first of all; it returns the
-    worker's exit status. `finish_seconds` is how long workers may take to end.
+    `work` runs in each worker, with True in the first one, and returns its exit status.
+    `finish_seconds` is how long workers may take to end.
     """
     workers = _Workers(work)
     try:
@@ -76,7 +76,7 @@ class _Workers:
         return True
 
     def end(self, seconds: float) -> int:
-        """Tell all to end, and wait; return the exit status that is due."""
+        """Signal all to end, and wait; return the exit status."""
         self._signal(signal.SIGTERM)
         return wait_until_done(self._all_ended, seconds)
 

@@ -30,7 +30,7 @@ NO_PATH = "There is nothing at this path."
 NO_METHOD = "This path does not take this method; Allow names those it takes."
 WHOLE_NUMBER = "takes a whole number, zero or more."
 TRUE_OR_FALSE = "takes true, false, 1 or 0."
-UNFORESEEN = "Something unforeseen went wrong; the log tells more under this event_id."
+UNFORESEEN = "Something unforeseen went wrong; the log has more under this event_id."
 
 Get = Callable[..., TestResponse]
 
