@@ -12,8 +12,9 @@ from marshmallow import ValidationError
 from callers.authenticator import Authenticator, Caller, Kind
 from errors import ApiError, WouldWait
 from schemas import CustomersQuerySchema, Query, TeamsQuerySchema
+from snapshot.answers import Answer
 from snapshot.keeper import Keeper
-from snapshot.snapshot import Answer, Scope, Snapshot
+from snapshot.snapshot import Scope, Snapshot
 from web.streams import StreamLimit
 
 REMEMBERED_LENGTH = 1000  # characters of a query; longer ones are loaded each time
