@@ -16,7 +16,7 @@ from flask import Blueprint, Flask, Response, current_app, g, request
 from werkzeug.exceptions import MethodNotAllowed
 
 from callers.authenticator import Authenticator
-from commands.serve import register_commands
+from commands.command_line import register_commands
 from models import MODELS, REQUIRED
 from settings import load_settings, unknown_settings
 from snapshot.keeper import Keeper, readiness

@@ -12,7 +12,7 @@ from benchmarks.report import megabytes, milliseconds, number
 from benchmarks.sample import LISTS, PAGE, Sample, service_environment
 from benchmarks.servers import OURS, Server, Strings, peak, resident, running
 from callers.api_keys import create_api_key
-from commands.serve import DEMO_DATA
+from commands.demo import DEMO_DATA
 from transfer.loading import load_files
 
 CLIENTS = 16

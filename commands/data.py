@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-from flask import current_app
 
 from addresses import Address, postgres_url
 from commands.lifetimes import Lifetime
-from store.encryption import Encryption
+from commands.running import current_encryption, current_settings, fail
 
 SHOWN_NOTES = 20
 
@@ -46,7 +45,7 @@ def load(files: tuple[Address, ...], replace: bool, strict: bool) -> None:
 
     def load_into(into: Address) -> Any:
         return load_files(
-            files, into, replace=replace, strict=strict, encryption=_encryption()
+            files, into, replace=replace, strict=strict, encryption=current_encryption()
         )
 
     click.echo(_load(load_into))
@@ -66,7 +65,7 @@ def pull(url: str, keep: bool, every: timedelta | None) -> None:
 
     def load_into(into: Address, documents: Any) -> Any:
         return load_documents(
-            documents, into, replace=not keep, encryption=_encryption()
+            documents, into, replace=not keep, encryption=current_encryption()
         )
 
     try:
@@ -76,7 +75,7 @@ def pull(url: str, keep: bool, every: timedelta | None) -> None:
             click.echo(_load(lambda into: load_into(into, documents)))
             return
     except pulling.PullError as problem:
-        _fail(str(problem))
+        fail(str(problem))
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -112,11 +111,11 @@ def generate(customers: int, teams: int, keys: int, seed: int, replace: bool) ->
                 keys=keys,
                 seed=seed,
                 replace=replace,
-                encryption=_encryption(),
+                encryption=current_encryption(),
                 progress=lambda done, _: bar.update(done - bar.pos),
             )
         except (GenerateError, NotOurs) as problem:
-            _fail(str(problem))
+            fail(str(problem))
     made = ", ".join(f"{count} {noun}" for noun, count in counts.items())
     click.echo(f"generated into {_database()}: {made.replace('_', ' ')}")
 
@@ -141,14 +140,14 @@ def export(file: Path, layout: Any, with_secrets: bool) -> None:
         config = export_config(rows, layout=layout, with_secrets=with_secrets)
         write_config(config, file, with_secrets=with_secrets)
     except DatabaseUnavailable as problem:
-        _fail(str(problem))
+        fail(str(problem))
     except ExportError as wrong:
         _fail_with(wrong.problems, "nothing was exported")
     notes = left_out(rows, with_secrets=with_secrets)
     notes += passed_over(config) if layout == "older" else named_twice(config)
     for line in notes:
         click.echo(f"note: {line}", err=True)
-    if with_secrets and _encryption().has_opened:
+    if with_secrets and current_encryption().has_opened:
         click.echo("note: what is encrypted here goes out in plain", err=True)
     if not with_secrets:
         note = "note: without virtual keys' values; loading it makes new ones"
@@ -170,7 +169,9 @@ def check(files: tuple[Address, ...], as_json: bool) -> None:
     from transfer.loading import LoadError, check_files
 
     try:
-        rows, wrong = check_files(files, _encryption()) if files else (_rows(), [])
+        rows, wrong = (
+            check_files(files, current_encryption()) if files else (_rows(), [])
+        )
     except (DatabaseUnavailable, LoadError) as problem:
         click.echo(str(problem), err=True)
         sys.exit(2)
@@ -199,7 +200,7 @@ def _load(load: Callable[[Address], Any]) -> str:
         _note(wrong.notes)
         _fail_with(wrong.problems, "nothing was loaded")
     except NotOurs as problem:
-        _fail(str(problem))
+        fail(str(problem))
     _note(loaded.notes)
     return _summary(loaded)
 
@@ -221,17 +222,11 @@ def _rows() -> Any:
     from models import MODELS, REQUIRED
     from store.readers import read_once
 
-    return read_once(_database(), MODELS, REQUIRED, _encryption())
+    return read_once(_database(), MODELS, REQUIRED, current_encryption())
 
 
 def _database() -> Address:
-    address: Address = current_app.extensions["settings"].database
-    return address
-
-
-def _encryption() -> Encryption:
-    encryption: Encryption = current_app.extensions["encryption"]
-    return encryption
+    return current_settings().database
 
 
 def _progress(line: str) -> None:
@@ -241,8 +236,4 @@ def _progress(line: str) -> None:
 def _fail_with(problems: list[str], result: str) -> NoReturn:
     for problem in problems:
         click.echo(problem, err=True)
-    _fail(f"{result}: {len(problems)} found wrong")
-
-
-def _fail(sentence: str) -> NoReturn:
-    raise click.ClickException(sentence)
+    fail(f"{result}: {len(problems)} found wrong")

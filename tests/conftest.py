@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from credentials import SECRET
 from flask import Flask
 from flask.testing import FlaskClient
 from gateway import Gateway, fill
@@ -17,8 +18,6 @@ from models import LAYOUTS
 
 if TYPE_CHECKING:
     from postgres_server import Server
-
-SECRET = "a-secret-of-the-tests-with-32-bytes-or-more"
 
 
 @pytest.fixture(params=LAYOUTS)

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,11 @@ import click
 import pytest
 from flask import Flask
 from marshmallow import Schema
+from reading import answers
 
-from commands.serve import COMMANDS
-from models import MODELS, REQUIRED
-from schemas import CustomerSchema, Query, Related, TeamSchema
+from commands.command_line import COMMANDS
+from schemas import CustomerSchema, Related, TeamSchema
 from settings import SETTINGS
-from snapshot.snapshot import EVERYTHING, Scope, Snapshot
-from store.sqlite import Reader
 from transfer.loading import load_files
 
 ROOT = Path(__file__).parent.parent
@@ -92,7 +89,7 @@ def test_the_commands_page_shows_the_defaults_of_options() -> None:
         assert value in defaults or "None" in defaults or option in EXAMPLES
 
 
-EXAMPLES = {"--every", "--expires", "--layout"}
+EXAMPLES = {"--by", "--every", "--expires", "--layout"}
 
 
 def test_every_command_of_ours_has_a_help(app: Flask) -> None:
@@ -131,9 +128,7 @@ def test_the_answer_that_the_readme_shows_is_the_demos(
     readme: str, tmp_path: Path
 ) -> None:
     load_files([DEMO], tmp_path / "own.db")
-    with closing(Reader(tmp_path / "own.db", MODELS, REQUIRED)) as reader:
-        answer = Snapshot(reader.read()).teams(Query(), EVERYTHING)
-    (first, *_) = json.loads(b"".join(answer.plain.parts()))["teams"]
+    (first, *_) = answers(tmp_path / "own.db")["teams"]
     shown = readme.partition("```json\n")[2].partition("```")[0]
 
     for name, value in re.findall(r'"(id|name|max_limit)": ("[^"]*"|\d+)', shown):
@@ -173,6 +168,14 @@ def test_a_source_module_starts_by_saying_what_lives_in_it(path: Path) -> None:
     assert path.read_text().startswith('"""')
 
 
+def test_no_test_imports_from_another() -> None:
+    """What several share is in tests/helpers."""
+    tests = sorted((ROOT / "tests").rglob("*.py"))
+    importing = re.compile(r"^\s*(?:from|import) (?:test_\w+|conftest)\b", re.M)
+
+    assert [path.name for path in tests if importing.search(path.read_text())] == []
+
+
 def test_nothing_of_a_checkouts_own_data_is_kept_by_git() -> None:
     ignored = (ROOT / ".gitignore").read_text().splitlines()
 
@@ -193,13 +196,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Both lists of the loaded demo."""
     path = tmp_path_factory.mktemp("demo") / "governance.db"
     load_files([DEMO], path)
-    reader = Reader(path, MODELS, REQUIRED)
-    snapshot = Snapshot(reader.read())
-    reader.close()
-    scope = Scope(everything=True, masked=False)
-    teams = b"".join(snapshot.teams(Query(), scope).plain.sent())
-    customers = b"".join(snapshot.customers(Query(), scope).plain.sent())
-    return {**json.loads(teams), **json.loads(customers)}
+    return answers(path)
 
 
 def test_the_demo_has_three_customers_and_eight_teams_or_more(

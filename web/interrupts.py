@@ -6,5 +6,7 @@ The `flask` command would print "Aborted!" and exit with 1, as after a failure.
 import signal
 import sys
 
-if {"serve", "demo"}.intersection(sys.argv[1:]):
+SERVES = not {"serve", "demo"}.isdisjoint(sys.argv[1:])  # so does this process
+
+if SERVES:
     signal.signal(signal.SIGINT, signal.SIG_DFL)

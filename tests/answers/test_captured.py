@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 from gateway import Gateway
+from odd_databases import ODD
 from peewee import SqliteDatabase
-from test_copying import ODD, lists
+from reading import answers, lists
 
 from models import MODELS
 from store.encryption import Encryption
@@ -1168,10 +1169,6 @@ def comparable(value: Any, within: str = "") -> Any:
         return value
     shown = SHOWN_OF.get(within, value)
     return {n: comparable(each, n) for n, each in value.items() if n in shown}
-
-
-def answers(path: Path) -> dict[str, Any]:
-    return {name: json.loads(body)[name] for name, body in lists(path).items()}
 
 
 @needs_captures

@@ -10,6 +10,7 @@ import pytest
 from gateway import T1, T2, T3, Gateway, fill
 from marshmallow import Schema
 from playhouse.test_utils import count_queries
+from reading import CLEAR, MASKED, reader_of, rows_of, snapshot_of
 from werkzeug.test import TestResponse
 
 import values
@@ -20,12 +21,9 @@ from snapshot.answers import Answer
 from snapshot.entities import EntityDumper
 from snapshot.snapshot import Scope, Snapshot
 from store.relations import Index
-from store.sqlite import Reader
 
 Get = Callable[..., TestResponse]
 
-CLEAR = Scope(everything=True, masked=False)
-MASKED = Scope(everything=True, masked=True)
 scopes = pytest.mark.parametrize("scope", [CLEAR, MASKED], ids=["clear", "masked"])
 names = pytest.mark.parametrize("name", ["teams", "customers"])
 
@@ -79,14 +77,6 @@ def plain_body(name: str, index: Index, scope: Scope) -> bytes:
     schema = {"teams": TeamsAnswerSchema, "customers": CustomersAnswerSchema}[name]
     numbers = {"count": count, "total_count": count, "limit": count, "offset": 0}
     return orjson.dumps(schema().dump({name: entities, **numbers}))
-
-
-def read(gateway: Gateway) -> Any:
-    reader = Reader(gateway.path, MODELS, REQUIRED)
-    try:
-        return reader.read()
-    finally:
-        reader.close()
 
 
 def body_of(answer: Answer) -> bytes:
@@ -151,7 +141,7 @@ def weird(filled: Gateway) -> Gateway:
 def test_the_composed_answer_is_what_the_schemas_dump(
     filled: Gateway, name: str, scope: Scope
 ) -> None:
-    taken = Snapshot(read(filled))
+    taken = snapshot_of(filled.path)
 
     body = body_of(ask(taken, name, scope))
 
@@ -163,7 +153,7 @@ def test_the_composed_answer_is_what_the_schemas_dump(
 def test_the_composed_answer_of_weird_rows_is_what_the_schemas_dump(
     weird: Gateway, name: str, scope: Scope
 ) -> None:
-    taken = Snapshot(read(weird))
+    taken = snapshot_of(weird.path)
 
     body = body_of(ask(taken, name, scope))
 
@@ -174,7 +164,7 @@ def test_the_composed_answer_of_weird_rows_is_what_the_schemas_dump(
 def test_the_service_sends_what_the_schemas_dump(
     weird: Gateway, get: Get, source: str, name: str
 ) -> None:
-    expected = plain_body(name, Index(read(weird)), CLEAR)
+    expected = plain_body(name, Index(rows_of(weird.path)), CLEAR)
 
     answer = get(name, source=source)
 
@@ -183,7 +173,7 @@ def test_the_service_sends_what_the_schemas_dump(
 
 @names
 def test_a_clear_and_a_masked_answer_differ(filled: Gateway, name: str) -> None:
-    taken = Snapshot(read(filled))
+    taken = snapshot_of(filled.path)
 
     answers = [ask(taken, name, scope) for scope in (CLEAR, MASKED)]
 
@@ -201,12 +191,12 @@ def test_streamed_pieces_are_the_kept_body(
     scope: Scope,
     piece_bytes: int,
 ) -> None:
-    kept = ask(Snapshot(read(weird)), name, scope)
+    kept = ask(snapshot_of(weird.path), name, scope)
     monkeypatch.setattr(answers, "WHOLE_BYTES", 0)
     monkeypatch.setattr(answers, "KEEP_BYTES", 0)
     monkeypatch.setattr(answers, "PIECE_BYTES", piece_bytes)
 
-    streamed = ask(Snapshot(read(weird)), name, scope)
+    streamed = ask(snapshot_of(weird.path), name, scope)
 
     assert not isinstance(streamed.plain.sent(), list)
     assert body_of(streamed) == body_of(kept)
@@ -218,7 +208,7 @@ def test_a_large_answer_is_kept_in_pieces_and_sent_again(
 ) -> None:
     monkeypatch.setattr(answers, "WHOLE_BYTES", 0)
     monkeypatch.setattr(answers, "PIECE_BYTES", 100)
-    answer = ask(Snapshot(read(filled)), "teams", CLEAR)
+    answer = ask(snapshot_of(filled.path), "teams", CLEAR)
 
     first, second = list(answer.plain.sent()), list(answer.plain.sent())
 
@@ -230,7 +220,7 @@ def test_what_is_kept_of_many_queries_is_bounded(
     filled: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(answers, "KEPT_BYTES", 10 * answers.ANSWER_BYTES)
-    taken = Snapshot(read(filled))
+    taken = snapshot_of(filled.path)
 
     queries = [Query(search=f"nothing {n}", paged=True) for n in range(50)]
 
@@ -257,7 +247,7 @@ def test_an_answer_is_streamed_in_several_pieces_and_again(
     monkeypatch.setattr(answers, "WHOLE_BYTES", 0)
     monkeypatch.setattr(answers, "KEEP_BYTES", 0)
     monkeypatch.setattr(answers, "PIECE_BYTES", 1)
-    answer = ask(Snapshot(read(filled)), "teams", CLEAR)
+    answer = ask(snapshot_of(filled.path), "teams", CLEAR)
 
     first, second = list(answer.plain.sent()), list(answer.plain.sent())
 
@@ -312,7 +302,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
 def test_a_snapshot_makes_each_entity_of_the_lists(
     filled: Gateway, made: list[tuple[str, Any]]
 ) -> None:
-    taken = Snapshot(read(filled))
+    taken = snapshot_of(filled.path)
 
     told(taken)
 
@@ -324,7 +314,7 @@ def test_a_snapshot_makes_each_entity_of_the_lists(
 def test_no_entity_of_a_list_is_made_twice(
     filled: Gateway, made: list[tuple[str, Any]], kind: str
 ) -> None:
-    taken = Snapshot(read(filled))
+    taken = snapshot_of(filled.path)
 
     ask(taken, "teams", CLEAR)
     ask(taken, "customers", CLEAR)
@@ -336,11 +326,11 @@ def test_no_entity_of_a_list_is_made_twice(
 def test_equal_rows_are_not_made_again_for_the_next_snapshot(
     weird: Gateway, made: list[tuple[str, Any]]
 ) -> None:
-    before = Snapshot(read(weird))
+    before = snapshot_of(weird.path)
     told(before)
     made.clear()
 
-    after = Snapshot(read(weird), before)
+    after = snapshot_of(weird.path, before)
 
     assert told(after) == told(before)
     assert made == []
@@ -349,11 +339,11 @@ def test_equal_rows_are_not_made_again_for_the_next_snapshot(
 def test_a_changed_row_is_made_again_and_what_it_does_not_touch_is_not(
     filled: Gateway, made: list[tuple[str, Any]]
 ) -> None:
-    before = Snapshot(read(filled))
+    before = snapshot_of(filled.path)
     filled.execute("UPDATE governance_teams SET name = 'New' WHERE id = 'zenith-ml'")
     made.clear()
 
-    Snapshot(read(filled), before)
+    snapshot_of(filled.path, before)
 
     assert ("Team", "zenith-ml") in made
     assert {
@@ -366,13 +356,13 @@ def test_a_changed_row_is_made_again_and_what_it_does_not_touch_is_not(
 def test_a_changed_virtual_key_is_made_again_and_no_other(
     filled: Gateway, made: list[tuple[str, Any]]
 ) -> None:
-    before = Snapshot(read(filled))
+    before = snapshot_of(filled.path)
     filled.execute(
         "UPDATE governance_virtual_keys SET description = 'New' WHERE id = 'key-dev'"
     )
     made.clear()
 
-    Snapshot(read(filled), before)
+    snapshot_of(filled.path, before)
 
     assert [each for each in made if each[0] == "VirtualKey"] == [
         ("VirtualKey", "key-dev")
@@ -477,13 +467,13 @@ LAYOUT_CHANGES["may"] = [
 def test_a_snapshot_after_a_change_tells_what_a_fresh_one_does(
     weird: Gateway, change: str
 ) -> None:
-    before = Snapshot(read(weird))
+    before = snapshot_of(weird.path)
     told(before)
     weird.execute(change)
 
-    after = Snapshot(read(weird), before)
+    after = snapshot_of(weird.path, before)
 
-    assert told(after) == told(Snapshot(read(weird)))
+    assert told(after) == told(snapshot_of(weird.path))
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -491,10 +481,10 @@ def test_a_snapshot_after_a_change_tells_what_a_fresh_one_does(
 def test_a_change_taken_back_tells_what_was_told_before(
     weird: Gateway, tmp_path: Path, change: str
 ) -> None:
-    rows = read(weird)
+    rows = rows_of(weird.path)
     before = Snapshot(rows)
     weird.execute(change)
-    changed = Snapshot(read(weird), before)
+    changed = snapshot_of(weird.path, before)
     told(changed)
 
     after = Snapshot(rows, changed)
@@ -534,23 +524,23 @@ def test_after_many_changes_each_snapshot_tells_what_a_fresh_one_does(
     weird: Gateway, seed: int
 ) -> None:
     chance = random.Random(seed)
-    taken = Snapshot(read(weird))
+    taken = snapshot_of(weird.path)
     changes: list[str] = []
 
     for _ in range(40):
         changes.append(change_at_random(weird, chance))
-        rows = read(weird)
+        rows = rows_of(weird.path)
         taken = Snapshot(rows, taken)
 
         assert told(taken) == told(Snapshot(rows)), changes
 
 
 def test_a_snapshot_before_stays_as_it_was(filled: Gateway) -> None:
-    before = Snapshot(read(filled))
+    before = snapshot_of(filled.path)
     was = told(before)
     filled.execute("DELETE FROM governance_virtual_keys")
 
-    Snapshot(read(filled), before)
+    snapshot_of(filled.path, before)
 
     assert told(before) == was
 
@@ -559,12 +549,12 @@ def test_a_snapshot_before_stays_as_it_was(filled: Gateway) -> None:
 def test_a_new_row_takes_its_place_in_the_order(
     filled: Gateway, created_at: str
 ) -> None:
-    before = Snapshot(read(filled))
+    before = snapshot_of(filled.path)
     filled.team("between", "acme", created_at=created_at)
 
-    after = Snapshot(read(filled), before)
+    after = snapshot_of(filled.path, before)
 
-    assert told(after) == told(Snapshot(read(filled)))
+    assert told(after) == told(snapshot_of(filled.path))
 
 
 # Of each table first which columns it has, since layouts differ, and then its rows.
@@ -601,7 +591,7 @@ def test_reading_takes_one_statement_for_each_table_however_many_teams(
     filled: Gateway, teams: int
 ) -> None:
     add_whole_teams(filled, teams)
-    reader = Reader(filled.path, MODELS, REQUIRED)
+    reader = reader_of(filled.path)
 
     with count_queries() as counted:
         reader.read()
@@ -616,7 +606,7 @@ def test_reading_takes_one_statement_for_each_table_however_many_teams(
 
 
 def test_asking_whether_anything_changed_is_no_statement(filled: Gateway) -> None:
-    reader = Reader(filled.path, MODELS, REQUIRED)
+    reader = reader_of(filled.path)
     reader.mark()
 
     with count_queries() as counted:
@@ -658,6 +648,6 @@ def test_the_weird_rows_are_beside_those_of_fill(tmp_path: Path) -> None:
     fill(gateway)
     add_the_weird(gateway)
 
-    taken = Snapshot(read(gateway))
+    taken = snapshot_of(gateway.path)
 
     assert taken.counts == {"teams": 7, "customers": 4, "virtual_keys": 10}

@@ -5,7 +5,6 @@ SQLite) and GATEWAY_POSTGRES (with PostgreSQL, as a dump) name.
 """
 
 import json
-import os
 import re
 import shutil
 import sqlite3
@@ -14,40 +13,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from capture_folders import folder_of, restore
 from captures import KINDS, Entity, by_id, entities, identity
 from flask import Flask
 from gateway import T0
-
-from models import MODELS
 
 Ask = Callable[[Path, str], Any]
 
 LISTS = ["teams", "customers"]
 FOLDERS = ["GATEWAY_JULY", "GATEWAY_POSTGRES"]
-
-
-def folder_of(variable: str) -> Path:
-    if variable not in os.environ:
-        pytest.skip(f"{variable} names no folder")
-    return Path(os.environ[variable])
-
-
-def restore(dump: Path, path: Path) -> None:
-    """Write what we read of a PostgreSQL dump as an SQLite database."""
-    columns: dict[str, list[str]] = {}
-    for line in (dump / "schema.txt").read_text().splitlines():
-        table, column, _ = line.split(" ", 2)
-        columns.setdefault(table, []).append(column)
-    inserts = (dump / "gateway.sql").read_text()
-    with sqlite3.connect(path) as connection:
-        for table in (model._meta.table_name for model in MODELS):
-            connection.execute(f"CREATE TABLE {table} ({', '.join(columns[table])})")
-            for line in re.findall(
-                rf"^INSERT INTO public\.({table} .*;)$", inserts, re.M
-            ):
-                times = re.sub(r"(:\d\d(?:\.\d+)?)\+00'", r"\1+00:00'", line)
-                connection.execute(f"INSERT INTO {times}")
-    connection.close()
 
 
 class Captured(NamedTuple):

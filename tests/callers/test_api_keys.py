@@ -19,7 +19,7 @@ from callers.api_keys import (
     list_api_keys,
     revoke_api_key,
 )
-from commands.serve import Lifetime
+from commands.lifetimes import Lifetime
 from store.failures import DatabaseUnavailable
 from values import has_passed
 

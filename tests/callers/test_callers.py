@@ -12,7 +12,7 @@ from typing import Any
 
 import jwt
 import pytest
-from conftest import SECRET
+from credentials import SECRET
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from flask import Flask

@@ -9,30 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
+from cli_runner import Run, run_in
 from flask import Flask
-from flask.cli import FlaskGroup
 from gateway import Gateway, fill
 
 from callers.api_keys import ApiKeyReader, list_api_keys, revoke_api_key
-from commands import serve as commands
+from commands import demo as commands
 from web import server
 
 ROOT = Path(__file__).parents[2]
 TEAM = {"id": "t", "name": "Team"}
-
-Run = Callable[..., Result]
 
 
 @pytest.fixture
 def run(app: Flask) -> Run:
     """run("load", "file.json"): a command as the `flask` program runs it."""
     return lambda *args: run_in(app, *args)
-
-
-def run_in(app: Flask, *args: Any) -> Result:
-    program = FlaskGroup(create_app=lambda: app)
-    return app.test_cli_runner().invoke(program, list(map(str, args)))
 
 
 @pytest.fixture

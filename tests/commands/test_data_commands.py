@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_runner import Run, run_in
 from fake_gateway import FakeGateway
 from flask import Flask
-from test_commands import Run, run_in
 
 TEAM = {"id": "t", "name": "Team", "customer_id": "c"}
 BUDGET = {"id": "b", "max_limit": 5, "reset_duration": "1d", "current_usage": 9}

@@ -16,10 +16,9 @@ from typing import Any
 
 import pytest
 from gateway import Gateway, fill
+from reading import reader_of
 from werkzeug.test import TestResponse
 
-from models import MODELS, REQUIRED
-from store.sqlite import Reader
 from transfer.loading import load_documents, load_files
 
 ROOT = Path(__file__).parents[2]
@@ -356,7 +355,7 @@ def test_a_service_never_shows_half_of_a_load(get: Get, own: Path) -> None:
 
 
 def test_a_reader_is_not_kept_waiting_while_a_load_prepares(own: Path) -> None:
-    with closing(Reader(own, MODELS, REQUIRED)) as reader:
+    with closing(reader_of(own)) as reader:
         holder = sqlite3.connect(own, isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")  # as a load does before it reads
 

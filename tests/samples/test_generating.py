@@ -12,12 +12,11 @@ from typing import Any
 import pytest
 from flask import Flask
 from gateway import Gateway
+from reading import rows_of
 
 from callers.api_keys import create_api_key
-from models import MODELS, REQUIRED
 from samples.generating import GenerateError, generate
 from store.own import NotOurs, writing
-from store.sqlite import Reader
 from transfer.config_fields import duration_problem
 from values import instant
 
@@ -396,9 +395,7 @@ def test_every_rate_limit_has_one_owner(tables: Tables) -> None:
 
 @pytest.mark.parametrize("name", ["Customer", "Team", "VirtualKey"])
 def test_each_is_made_after_the_one_before(name: str, path: Path) -> None:
-    reader = Reader(path, MODELS, REQUIRED)
-    (rows,) = (r for model, r in reader.read().items() if model.__name__ == name)
-    reader.close()
+    (rows,) = (r for model, r in rows_of(path).items() if model.__name__ == name)
 
     moments = [instant(row.created_at) for row in rows]
     assert moments == sorted(set(moments))

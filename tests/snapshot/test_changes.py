@@ -6,15 +6,11 @@ from typing import Any
 
 import pytest
 from gateway import Gateway, add_model_configs, fill
+from reading import CLEAR, MASKED, snapshot_of
 
-from models import MODELS, REQUIRED
 from schemas import Query
 from snapshot.entities import EntityDumper
-from snapshot.snapshot import Scope, Snapshot
-from store.sqlite import Reader
-
-CLEAR = Scope(everything=True, masked=False)
-MASKED = Scope(everything=True)
+from snapshot.snapshot import Snapshot
 
 CHANGES = [
     "UPDATE governance_budgets SET current_usage = current_usage + 1",
@@ -50,11 +46,11 @@ CHANGES = [
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_reaches_all_that_it_touches(filled: Gateway, change: str) -> None:
-    before = _take(filled.path, None)
+    before = _take(filled.path)
 
     filled.execute(change)
 
-    assert _answers(_take(filled.path, before)) == _answers(_take(filled.path, None))
+    assert _answers(_take(filled.path, before)) == _answers(_take(filled.path))
 
 
 # What a July gateway changes in its model configs, and the keys that it touches.
@@ -111,11 +107,11 @@ def july(gateway: Gateway) -> Gateway:
 def test_a_change_of_model_configs_reaches_all_that_it_touches(
     july: Gateway, change: str
 ) -> None:
-    before = _take(july.path, None)
+    before = _take(july.path)
 
     july.execute(change)
 
-    assert _answers(_take(july.path, before)) == _answers(_take(july.path, None))
+    assert _answers(_take(july.path, before)) == _answers(_take(july.path))
 
 
 @pytest.mark.parametrize("change", OF_MODEL_CONFIGS)
@@ -125,18 +121,18 @@ def test_taking_back_a_change_of_model_configs_reaches_all_that_it_touched(
     original = tmp_path / "original.db"
     original.write_bytes(july.path.read_bytes())
     july.execute(change)
-    before = _take(july.path, None)
+    before = _take(july.path)
 
     after = _take(original, before)
 
-    assert _answers(after) == _answers(_take(original, None))
+    assert _answers(after) == _answers(_take(original))
 
 
 @pytest.mark.parametrize(("change", "keys"), OF_MODEL_CONFIGS.items())
 def test_a_change_of_model_configs_makes_no_other_keys_again(
     july: Gateway, made: list[str], change: str, keys: set[str]
 ) -> None:
-    before = _take(july.path, None)
+    before = _take(july.path)
     july.execute(change)
     made.clear()
 
@@ -147,14 +143,14 @@ def test_a_change_of_model_configs_makes_no_other_keys_again(
 
 @pytest.mark.parametrize("seed", range(5))
 def test_many_changes_of_model_configs_add_up(july: Gateway, seed: int) -> None:
-    snapshot = _take(july.path, None)
+    snapshot = _take(july.path)
     changes = [*CHANGES, *OF_MODEL_CONFIGS]
 
     for change in random.Random(seed).sample(changes, len(changes)):
         july.execute(change.replace("INSERT", "INSERT OR IGNORE"))
         snapshot = _take(july.path, snapshot)
 
-        assert _answers(snapshot) == _answers(_take(july.path, None)), change
+        assert _answers(snapshot) == _answers(_take(july.path)), change
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -165,22 +161,22 @@ def test_undoing_a_change_reaches_all_that_it_touched(
     fill(changed)
     original.write_bytes(changed.path.read_bytes())
     changed.execute(change)
-    before = _take(changed.path, None)
+    before = _take(changed.path)
 
     after = _take(original, before)
 
-    assert _answers(after) == _answers(_take(original, None))
+    assert _answers(after) == _answers(_take(original))
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_many_changes_one_after_the_other_add_up(filled: Gateway, seed: int) -> None:
-    snapshot = _take(filled.path, None)
+    snapshot = _take(filled.path)
 
     for change in random.Random(seed).sample(CHANGES, len(CHANGES)):
         filled.execute(change)
         snapshot = _take(filled.path, snapshot)
 
-        assert _answers(snapshot) == _answers(_take(filled.path, None)), change
+        assert _answers(snapshot) == _answers(_take(filled.path)), change
 
 
 @pytest.fixture
@@ -200,7 +196,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_what_no_change_touches_is_not_made_again(
     filled: Gateway, made: list[str]
 ) -> None:
-    before = _take(filled.path, None)
+    before = _take(filled.path)
     filled.execute(
         "UPDATE governance_budgets SET current_usage = 7 WHERE id LIKE '%key'"
     )
@@ -211,12 +207,8 @@ def test_what_no_change_touches_is_not_made_again(
     assert set(made) == {"key-ops"}
 
 
-def _take(path: Path, before: Snapshot | None) -> Snapshot:
-    reader = Reader(path, MODELS, REQUIRED)
-    try:
-        snapshot = Snapshot(reader.read(), before)
-    finally:
-        reader.close()
+def _take(path: Path, before: Snapshot | None = None) -> Snapshot:
+    snapshot = snapshot_of(path, before)
     snapshot.teams(Query(), MASKED)  # so that there are masked ones to take over
     return snapshot
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 from gateway import Gateway
+from reading import reader_of
 
-from models import MODELS, REQUIRED
+from models import MODELS
 from snapshot import keeper
 from snapshot.keeper import Keeper
 from snapshot.snapshot import Snapshot
@@ -129,7 +130,7 @@ def asking(fake: FakeReader, clock: Clock) -> Asking:
 def kept(gateway: Gateway) -> Iterator[Keeper]:
     """A keeper of a real database with one team, `first`."""
     gateway.team("first")
-    kept = Keeper(Reader(gateway.path, MODELS, REQUIRED), 0.05)
+    kept = Keeper(reader_of(gateway.path), 0.05)
     yield kept
     kept.stop()
 

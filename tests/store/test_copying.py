@@ -10,225 +10,23 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.cli import FlaskGroup
-from gateway import T1, T3, Gateway, fill
+from gateway import Gateway, fill
+from odd_databases import ODD, SECRET, mcp, one_key
+from reading import files_in, lists, snapshot_of
 
-from models import MODELS, REQUIRED, Provider, ProviderKey
-from schemas import Query
-from snapshot.snapshot import Scope, Snapshot
-from store.sqlite import Reader
+from models import MODELS, REQUIRED, ProviderKey
 from transfer.loading import LoadError, load_files
 
 CAPTURES = os.environ.get("GATEWAY_CAPTURES", "")
-SECRET = "a-secret-of-a-provider"
 OPTIONAL = [model._meta.table_name for model in MODELS if model not in REQUIRED]
 
 Build = Callable[[Gateway], None]
-
-
-def snapshot(path: Path) -> Snapshot:
-    with closing(Reader(path, MODELS, REQUIRED)) as reader:
-        return Snapshot(reader.read())
-
-
-def lists(path: Path, *, masked: bool = False) -> dict[str, bytes]:
-    """Both lists as bytes, as a management API key gets them from a database."""
-    taken, scope = snapshot(path), Scope(everything=True, masked=masked)
-    return {
-        "teams": b"".join(taken.teams(Query(), scope).plain.sent()),
-        "customers": b"".join(taken.customers(Query(), scope).plain.sent()),
-    }
-
-
-def files_in(path: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in path.iterdir() if file.is_file()}
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
     """Where the tests copy to; not made yet."""
     return tmp_path / "own" / "governance.db"
-
-
-def one_key(gateway: Gateway) -> None:
-    gateway.customer("c")
-    gateway.team("t", "c")
-    gateway.virtual_key("v", team_id="t")
-
-
-# Odd databases: what gateways and the people who edit their files leave behind.
-
-
-def dangling(gateway: Gateway) -> None:
-    gone = {"rate_limit_id": "gone", "budget_id": "gone"}
-    gateway.customer("c", **gone)
-    gateway.team("t", "gone", **gone)
-    gateway.team("u", "c", **gone)
-    gateway.virtual_key("v", team_id="u", customer_id="gone", **gone)
-    gateway.virtual_key("w", team_id="gone", customer_id="c")
-    gateway.provider_key(3, provider_id=77)
-    gateway.provider_config(5, "v", (3, 99), **gone)
-    gateway.provider_config(6, "gone")
-    gateway.mcp_config(4, "v", 99)
-    gateway.budget("b", "team_id", "u" if gateway.layout == "april" else "gone")
-
-
-def nulls(gateway: Gateway) -> None:
-    never = {"created_at": None, "updated_at": None}
-    gateway.customer("c", name=None, **never)
-    gateway.rate_limit("r", token_current_usage=None, request_current_usage=None)
-    gateway.team("t", "c", name=None, profile=None, rate_limit_id="r", **never)
-    gateway.virtual_key("v", team_id="t", is_active=None, **never)
-    gateway.execute("UPDATE governance_virtual_keys SET value = NULL, name = NULL")
-    gateway.provider_key(1, value=None, enabled=None, **never)
-    gateway.provider_config(1, "v", (1,), provider=None)
-    gateway.mcp_client(1, connection_type=None, **never)
-    gateway.mcp_config(1, "v", 1)
-    unset = {"max_limit": None, "reset_duration": None, "current_usage": None}
-    gateway.budget("b", "team_id", "t", last_reset=None, **unset, **never)
-
-
-def numbers(gateway: Gateway) -> None:
-    gateway.customer("c")
-    whole = '{"a": 1.0, "b": 1e300, "c": 9007199254740993, "d": 0.1, "e": -0.0}'
-    gateway.rate_limit(
-        "r",
-        **{"token_max_limit": 0, "token_current_usage": 2**63 - 1},
-        **{"request_max_limit": -3, "request_current_usage": -2},
-        token_reset_duration="soon",
-    )
-    gateway.virtual_key("v", customer_id="c")
-    amounts = [(0, -1), (-5, 1e300), (0.1 + 0.2, 1e-320), (1e19, 1e22)]
-    amounts += [(2**53 + 1, 0.5), ("a lot", float("inf"))]
-    for number, (limit, usage) in enumerate(amounts):
-        team = f"t{number}"
-        gateway.team(team, "c", profile=whole, rate_limit_id="r")
-        amount = {"max_limit": limit, "current_usage": usage}
-        gateway.budget(f"b{number}", "team_id", team, **amount)
-    gateway.provider_key(-4, weight=-0.5)
-    gateway.provider_config(0, "v", (-4,), weight=-1)
-    gateway.provider_config(2**62, "v")
-    gateway.provider_config(-7, "v")
-
-
-def times(gateway: Gateway) -> None:
-    one_key(gateway)
-    zero = "0001-01-01 00:00:00+00:00"
-    gateway.team("z", "c", created_at=zero, updated_at=zero)
-    gateway.team("y", "c", created_at="yesterday", updated_at=T3)
-    gateway.team("x", "c", created_at="2026-04-01 10:00:00.5 +0200 CEST m=+0.1")
-    gateway.virtual_key(
-        "w", team_id="z", created_at="9999-12-31 23:59:59.999999999+00:00"
-    )
-    gateway.budget("b", "team_id", "z", last_reset=zero)
-
-
-def encrypted(gateway: Gateway) -> None:
-    one_key(gateway)
-    for key in ("w", "x"):
-        gateway.virtual_key(key, team_id="t", encryption_status="encrypted")
-    gateway.mcp_client(
-        1,
-        encryption_status="encrypted",
-        connection_string="cipher text",
-        headers_json="cipher text",
-    )
-    gateway.mcp_config(1, "v", 1)
-
-
-def mcp(gateway: Gateway) -> None:
-    one_key(gateway)
-    told = {"value": SECRET, "env_var": "env.H", "from_env": True}
-    untold = {"value": SECRET, "env_var": "", "from_env": False}
-    gateway.mcp_client(
-        9,
-        connection_string="env.TICKETS",
-        stdio_config_json={"command": "run", "args": ["é"], "envs": None},
-        tls_config_json={"insecure_skip_verify": True},
-        headers_json={"A": told, "B": untold, "C": 5, "D": "", "E": SECRET},
-        tool_pricing_json={"search": 0.0, "find": 1.5},
-        tools_to_execute_json=["*"],
-        per_user_header_keys_json=["X-User"],
-        **{"is_code_mode_client": 1, "disabled": 1, "allow_on_all_virtual_keys": 1},
-    )
-    gateway.mcp_config(5, "v", 9, tools_to_execute=["search"])
-    gateway.mcp_config(1, "v", 9)
-
-
-def broken(gateway: Gateway) -> None:
-    one_key(gateway)
-    for column in ("profile", "config", "claims"):
-        gateway.execute(f"UPDATE governance_teams SET {column} = '{{broken'")
-    gateway.virtual_key("w", team_id="t", is_active="maybe")
-    gateway.provider_key(1, models_json="broken", enabled="perhaps")
-    gateway.provider_config(1, "v", (1,), allowed_models='{"a": 1}')
-    gateway.mcp_client(3, headers_json="{broken", stdio_config_json="[]")
-    gateway.execute("UPDATE config_mcp_clients SET tools_to_execute_json = '[1]'")
-    gateway.mcp_config(2, "v", 3, tools_to_execute="broken")
-
-
-def aligned(gateway: Gateway) -> None:
-    gateway.customer("c", calendar_aligned=1)
-    gateway.team("t", "c", calendar_aligned=1)
-    gateway.virtual_key("v", team_id="t", calendar_aligned=1)
-    gateway.provider_config(1, "v")
-    gateway.budget("b1", "customer_id", "c", calendar_aligned=1)
-    gateway.budget("b2", "team_id", "t", calendar_aligned=0)
-    gateway.budget("b3", "virtual_key_id", "v", calendar_aligned=0)
-    gateway.budget("b4", "provider_config_id", 1, calendar_aligned=1)
-
-
-def names(gateway: Gateway) -> None:
-    gateway.customer("客户", name="客户 \u2028 🔑 'q' \"d\" \\ \x01")
-    gateway.team("çà", "客户", name="x" * 5000, profile={"ключ": "знач\0"})
-    gateway.virtual_key("🔑", team_id="çà", description="\n\t<&>", value="sk-bf-é")
-
-
-def attached(gateway: Gateway) -> None:
-    one_key(gateway)
-    gateway.add(Provider, id=7, name="openai")
-    gateway.provider_key(1, provider_id=7)
-    gateway.provider_key(2, "azure", provider_id=7)
-    gateway.provider_key(4, "", provider_id=7, value="", azure_endpoint="")
-    gateway.provider_config(1, "v", (1,), allow_all_keys=1, blacklisted_models=["x"])
-    gateway.provider_config(2, "v", allow_all_keys=0)
-    gateway.provider_config(3, "v", (4, 2))
-    gateway.virtual_key("w", team_id="t", customer_id="c")
-
-
-def shared_by_two_teams(gateway: Gateway) -> None:
-    one_key(gateway)
-    gateway.team("u", "c", created_at=T1)
-    gateway.budget("b", "team_id", "t")
-    if gateway.layout != "july":
-        gateway.execute("UPDATE governance_teams SET budget_id = 'b'")
-
-
-def shared_by_a_team_and_its_key(gateway: Gateway) -> None:
-    one_key(gateway)
-    gateway.budget("b", "team_id", "t")
-    if gateway.layout != "july":
-        gateway.execute("UPDATE governance_virtual_keys SET budget_id = 'b'")
-    else:
-        gateway.execute("UPDATE governance_budgets SET virtual_key_id = 'v'")
-
-
-def provider_unset(gateway: Gateway) -> None:
-    one_key(gateway)
-    gateway.add(Provider, id=1, name="openai")
-    gateway.provider_key(1, provider_id=0)
-    gateway.provider_key(2, provider_id=None)
-    gateway.provider_key(3, provider=None, provider_id=5)
-    gateway.provider_config(1, "v", (1, 2, 3))
-
-
-ODD: dict[str, Build] = {
-    build.__name__: build
-    for build in (
-        *(dangling, nulls, numbers, times, encrypted, mcp, broken, aligned, names),
-        *(attached, shared_by_two_teams, shared_by_a_team_and_its_key),
-        provider_unset,
-    )
-}
 
 
 # The copy
@@ -284,7 +82,7 @@ def test_virtual_keys_are_found_by_their_hash_in_the_copy(
 
     load_files([gateway.path], database)
 
-    copied = snapshot(database)
+    copied = snapshot_of(database)
     assert copied.virtual_key_by_hash("aa").id == "plain"
     assert copied.virtual_key_by_hash("bb").id == "hidden"
 
@@ -499,7 +297,7 @@ def test_two_gateways_whose_numbers_are_the_same_fit_into_one_database(
         gateway.mcp_config(1, name, 1)
         load_files([gateway.path], database)
 
-    found = snapshot(database).index
+    found = snapshot_of(database).index
     for name in ("a", "b"):
         (config,) = found.provider_configs_of[name]
         (mcp_config,) = found.mcp_configs_of[name]

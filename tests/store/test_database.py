@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 from gateway import Gateway, fill
+from reading import reader_of
 
-from models import MODELS, REQUIRED, Budget, Team
+from models import MODELS, Budget, Team
 from store import images, rows
 from store import sqlite as database
 from store.failures import DatabaseUnavailable
@@ -42,7 +43,7 @@ def path(tmp_path: Path, journal: str) -> Path:
 
 @pytest.fixture
 def reader(path: Path) -> Iterator[Reader]:
-    reader = Reader(path, MODELS, REQUIRED)
+    reader = reader_of(path)
     yield reader
     reader.close()
 

@@ -7,53 +7,30 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+from encrypted import PASSPHRASE, VALUE, add_key, key_of, opened, sealed
 from flask import Flask
 from flask.testing import FlaskClient
 from gateway import Gateway
+from reading import rows_of
 from service import ROOT, Service, environment, settings_in
 
-from models import MODELS, REQUIRED, McpClient, VirtualKey
+from models import McpClient, VirtualKey
 from schemas import report_broken
 from store import cipher
 from store.encryption import Encryption
 from store.own import writing
-from store.readers import read_once
 from transfer.checking import check_rows
 from transfer.exporting import export_config
 from transfer.loading import load_files
 
-PASSPHRASE = "a passphrase of the tests"
-VALUE = "sk-bf-11111111-2222-4333-8444-555555555555"
 ADDRESS = "https://user:secret@mcp.example/sse?key=secret"
 HEADERS = {"Authorization": "Bearer secret", "X-Env": "env.HEADER"}
 
 Ask = Callable[..., Any]
-
-
-@cache
-def key_of(passphrase: str) -> AESGCM:
-    """The key of a passphrase, as the issue says that gateways make it."""
-    salt = b"bifrost-encryption-v1-salt-2024"
-    argon = Argon2id(salt=salt, length=32, iterations=1, lanes=4, memory_cost=65536)
-    return AESGCM(argon.derive(passphrase.encode()))
-
-
-def sealed(text: str, passphrase: str = PASSPHRASE) -> str:
-    nonce = os.urandom(12)
-    data = nonce + key_of(passphrase).encrypt(nonce, text.encode(), None)
-    return base64.b64encode(data).decode()
-
-
-def opened(text: str) -> str:
-    data = base64.b64decode(text, validate=True)
-    return key_of(PASSPHRASE).decrypt(data[:12], data[12:], None).decode()
 
 
 @pytest.fixture
@@ -71,16 +48,6 @@ def encrypted(gateway: Gateway) -> Gateway:
     )
     gateway.mcp_config(1, "one", 1)
     return gateway
-
-
-def add_key(gateway: Gateway, key: str, value: str, stored: str) -> None:
-    gateway.virtual_key(
-        key,
-        team_id="t",
-        value=stored,
-        value_hash=hashlib.sha256(value.encode()).hexdigest(),
-        encryption_status="encrypted",
-    )
 
 
 @pytest.fixture
@@ -395,7 +362,7 @@ def own(tmp_path: Path) -> Path:
 
 def stored(path: Path) -> tuple[list[Any], list[Any]]:
     """Our virtual keys and MCP clients as they are in the file."""
-    rows = read_once(path, MODELS, REQUIRED, Unopened())
+    rows = rows_of(path, Unopened())
     return rows[VirtualKey], rows[McpClient]
 
 
@@ -503,7 +470,7 @@ def test_our_rows_are_seen_in_plain_while_they_are_changed(
 
 
 def test_an_export_with_secrets_has_what_was_encrypted(encrypted: Gateway) -> None:
-    rows = read_once(encrypted.path, MODELS, REQUIRED, Encryption(PASSPHRASE))
+    rows = rows_of(encrypted.path, Encryption(PASSPHRASE))
 
     config = export_config(rows, with_secrets=True)
 
@@ -515,7 +482,7 @@ def test_an_export_with_secrets_has_what_was_encrypted(encrypted: Gateway) -> No
 def test_nothing_is_odd_about_encrypted_rows(
     encrypted: Gateway, passphrase: str
 ) -> None:
-    rows = read_once(encrypted.path, MODELS, REQUIRED, Encryption(passphrase))
+    rows = rows_of(encrypted.path, Encryption(passphrase))
 
     findings = [str(finding) for finding in check_rows(rows)]
 
@@ -534,7 +501,7 @@ def july() -> Path:
 def test_every_value_that_a_gateway_encrypted_opens_and_has_its_hash() -> None:
     passphrase = (july() / "encrypted.key").read_text()
 
-    rows = read_once(july() / "encrypted.db", MODELS, REQUIRED, Encryption(passphrase))
+    rows = rows_of(july() / "encrypted.db", Encryption(passphrase))
 
     keys = rows[VirtualKey]
     hashes = [hashlib.sha256(key.value.encode()).hexdigest() for key in keys]
@@ -547,7 +514,7 @@ def test_a_gateways_encrypted_mcp_clients_are_those_of_its_database_in_plain() -
     passphrase = (july() / "encrypted.key").read_text()
 
     opened, plain = (
-        read_once(july() / name, MODELS, REQUIRED, Encryption(passphrase))[McpClient]
+        rows_of(july() / name, Encryption(passphrase))[McpClient]
         for name in ("encrypted.db", "config.db")
     )
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from gateway import Gateway, fill
+from reading import reader_of
 
-from models import MODELS, REQUIRED, Team
+from models import Team
 from store import images
 from store.failures import DatabaseUnavailable
 from store.sqlite import Reader
@@ -82,7 +83,7 @@ def reader(
     request: pytest.FixtureRequest, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Reader]:
     monkeypatch.chdir(path.parent)  # so that it is left again
-    reader = Reader(request.param(path), MODELS, REQUIRED)
+    reader = reader_of(request.param(path))
     yield reader
     reader.close()
 
@@ -118,7 +119,7 @@ def test_a_relative_name_stays_that_of_the_folder_at_the_start(
     path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(path.parent)
-    reader = Reader(Path(path.name), MODELS, REQUIRED)
+    reader = reader_of(Path(path.name))
 
     monkeypatch.chdir(tmp_path)
 
@@ -132,7 +133,7 @@ def test_a_link_replaced_while_running_leads_to_the_other_database(
     other = make(tmp_path / "other" / "config.db", journal)
     writer = rename(other, "of the other")
     link = name_by_symlink(path)
-    reader = Reader(link, MODELS, REQUIRED)
+    reader = reader_of(link)
     before = reader.mark(), name_of(reader)
 
     new = link.with_name("new-link")
@@ -150,7 +151,7 @@ def test_a_hard_link_beside_which_there_is_no_log_is_refused(
 ) -> None:
     writer = rename(path, "in the log, or the journal, of the other name")
     os.link(path, tmp_path / "hard.db")
-    reader = Reader(tmp_path / "hard.db", MODELS, REQUIRED)
+    reader = reader_of(tmp_path / "hard.db")
 
     for ask in (reader.mark, reader.read, reader.verify):
         with pytest.raises(DatabaseUnavailable, match=r"hard links.*one name only"):
@@ -161,7 +162,7 @@ def test_a_hard_link_beside_which_there_is_no_log_is_refused(
 def test_a_database_that_gets_another_name_while_it_is_served_is_refused(
     path: Path, tmp_path: Path
 ) -> None:
-    reader = Reader(path, MODELS, REQUIRED)
+    reader = reader_of(path)
     reader.read()
 
     os.link(path, tmp_path / "hard.db")
@@ -176,7 +177,7 @@ def test_a_hard_link_beside_which_the_log_is_is_served(
 ) -> None:
     os.link(path, tmp_path / "hard.db")
     writer = rename(path, "in the log of this name")
-    reader = Reader(path, MODELS, REQUIRED)
+    reader = reader_of(path)
 
     assert name_of(reader) == "in the log of this name"
     reader.close()
@@ -193,7 +194,7 @@ def test_a_folder_of_hard_links_is_refused(path: Path, tmp_path: Path) -> None:
         os.link(file, copy / file.name)
 
     with pytest.raises(DatabaseUnavailable, match="hard links"):
-        Reader(copy / path.name, MODELS, REQUIRED).mark()
+        reader_of(copy / path.name).mark()
     writer.close()
 
 
@@ -203,7 +204,7 @@ def test_a_file_that_is_mounted_alone_is_refused(
     monkeypatch.setattr(images, "is_mounted_alone", str(path).__eq__)
 
     with pytest.raises(DatabaseUnavailable, match=r"single file.*mount its folder"):
-        Reader(path, MODELS, REQUIRED).mark()
+        reader_of(path).mark()
 
 
 def test_a_mount_of_a_single_file_is_recognised(tmp_path: Path) -> None:

@@ -5,15 +5,15 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from flask import Flask
 from gateway import Gateway, add_model_configs
+from odd_databases import ODD
 from postgres_gateway import PostgresGateway, as_kept, copy_rows
 from postgres_server import Server
+from reading import lists, rows_of
 from service import DEADLINE, ROOT, environment, settings_in
-from test_copying import ODD, lists
 
 from addresses import PostgresUrl
 from callers.api_keys import (
@@ -23,13 +23,10 @@ from callers.api_keys import (
     list_api_keys,
     revoke_api_key,
 )
-from models import MODELS, REQUIRED, VirtualKey
+from models import MODELS, VirtualKey
 from samples.generating import GenerateError, generate
-from schemas import Query
-from snapshot.snapshot import Scope, Snapshot
 from store.encryption import Encryption
 from store.own import NotOurs, writing
-from store.readers import read_once
 from transfer.exporting import export_config
 from transfer.loading import LoadError, check_files, load_documents, load_files
 
@@ -51,16 +48,6 @@ def gateways(server: Server) -> PostgresGateway:
     return gateway
 
 
-def answers(address: PostgresUrl, encryption: Encryption | None = None) -> Any:
-    """Both lists as bytes, as test_copying's of a file."""
-    taken = Snapshot(read_once(address, MODELS, REQUIRED, encryption))
-    scope = Scope(everything=True, masked=False)
-    return {
-        "teams": b"".join(taken.teams(Query(), scope).plain.sent()),
-        "customers": b"".join(taken.customers(Query(), scope).plain.sent()),
-    }
-
-
 def tables_of(server: Server, database: str) -> list[str]:
     query = "SELECT tablename FROM pg_tables WHERE schemaname !~ '^(pg_|information)'"
     return sorted(name for (name,) in server.fetch(database, query))
@@ -77,7 +64,7 @@ def test_a_copy_answers_byte_for_byte_as_its_gateways_database(
 
     load_files([filled.path], own)
 
-    assert answers(own) == lists(filled.path)
+    assert lists(own) == lists(filled.path)
 
 
 @pytest.mark.parametrize("name", ODD)
@@ -88,7 +75,7 @@ def test_a_copy_of_an_odd_database_answers_the_same(
 
     load_files([gateway.path], own)
 
-    assert answers(own) == lists(gateway.path)
+    assert lists(own) == lists(gateway.path)
 
 
 def test_a_gateways_postgres_is_copied_into_a_file_and_into_postgres(
@@ -101,7 +88,7 @@ def test_a_gateways_postgres_is_copied_into_a_file_and_into_postgres(
     load_files([postgres.url], own)
     load_files([postgres.url], tmp_path / "own.db")
 
-    assert answers(own) == lists(tmp_path / "own.db") == answers(postgres.url)
+    assert lists(own) == lists(tmp_path / "own.db") == lists(postgres.url)
 
 
 @pytest.mark.parametrize("demo", [False, True])
@@ -136,7 +123,7 @@ def test_a_load_replaces_and_changes(
 
     load_files([gateway.path], own, replace=True)
 
-    assert answers(own) == lists(gateway.path)
+    assert lists(own) == lists(gateway.path)
 
 
 def test_nothing_is_left_of_a_load_that_fails(
@@ -152,15 +139,15 @@ def test_nothing_is_left_of_a_load_that_fails(
 
 def test_a_reader_never_sees_half_of_a_load(own: PostgresUrl) -> None:
     load_files([DEMO], own)
-    before = answers(own)
+    before = lists(own)
 
     with writing(own) as tables:
         for model in MODELS:
             tables.clear(model)
-        during = answers(own)
+        during = lists(own)
 
     assert during == before
-    assert read_once(own, MODELS, REQUIRED) == {model: [] for model in MODELS}
+    assert rows_of(own) == {model: [] for model in MODELS}
 
 
 def test_two_loads_come_one_after_the_other(
@@ -183,7 +170,7 @@ def test_a_load_waits_for_another(own: PostgresUrl) -> None:
     for load in loads:
         load.join(DEADLINE)
 
-    assert len(read_once(own, MODELS, REQUIRED)[MODELS[0]]) == 3
+    assert len(rows_of(own)[MODELS[0]]) == 3
 
 
 def test_nanoseconds_are_kept(own: PostgresUrl, gateway: Gateway) -> None:
@@ -191,7 +178,7 @@ def test_nanoseconds_are_kept(own: PostgresUrl, gateway: Gateway) -> None:
 
     load_files([gateway.path], own)
 
-    assert b'"created_at":"2026-04-01T10:00:00.123456789Z"' in answers(own)["teams"]
+    assert b'"created_at":"2026-04-01T10:00:00.123456789Z"' in lists(own)["teams"]
 
 
 def test_documents_of_a_pull_are_loaded(own: PostgresUrl) -> None:
@@ -200,7 +187,7 @@ def test_documents_of_a_pull_are_loaded(own: PostgresUrl) -> None:
     loaded = load_documents([("GET teams", document)], own, replace=True)
 
     assert loaded.counts["added"] == 1
-    assert b"Pulled" in answers(own)["teams"]
+    assert b"Pulled" in lists(own)["teams"]
 
 
 def test_values_are_encrypted_with_the_key(
@@ -216,7 +203,7 @@ def test_values_are_encrypted_with_the_key(
     )
     assert value not in stored
     assert status == "encrypted"
-    rows = read_once(own, MODELS, REQUIRED, Encryption("a passphrase"))
+    rows = rows_of(own, Encryption("a passphrase"))
     assert [row.value for row in rows[VirtualKey]] == [value]
     again = load_files([gateway.path], own, encryption=key)
     assert again.counts == {"added": 0, "changed": 0, "removed": 0}
@@ -234,7 +221,7 @@ def test_what_is_generated_is_the_same_as_in_a_file(
     generate(tmp_path / "own.db", **small)
 
     assert counts["virtual_keys"] == 18
-    assert answers(own) == lists(tmp_path / "own.db")
+    assert lists(own) == lists(tmp_path / "own.db")
 
 
 def test_nothing_is_generated_over_other_data(own: PostgresUrl) -> None:
@@ -251,7 +238,7 @@ def test_an_export_is_that_of_a_file(own: PostgresUrl, tmp_path: Path) -> None:
     load_files([tmp_path / "own.db"], own)
 
     exports = [
-        export_config(read_once(place, MODELS, REQUIRED), with_secrets=True)
+        export_config(rows_of(place), with_secrets=True)
         for place in (own, tmp_path / "own.db")
     ]
 
@@ -312,7 +299,7 @@ def test_a_schema_of_our_own_beside_a_gateways_is_made_and_written(
     load_files([gateways.url], ours)
     create_api_key(ours, "key")
 
-    assert answers(ours) == answers(gateways.url)
+    assert lists(ours) == lists(gateways.url)
     assert [key.name for key in list_api_keys(ours)] == ["key"]
     query = "SELECT DISTINCT schemaname FROM pg_tables WHERE tablename = 'api_keys'"
     assert server.fetch("theirs", query) == [("ours",)]

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from capture_folders import restore
+from encrypted import PASSPHRASE, VALUE, add_key, sealed
 from flask import Flask
 from flask.testing import FlaskClient
 from gateway import T0, Gateway, add_model_configs
 from postgres_gateway import PostgresGateway, as_kept, copy_rows
 from postgres_server import Server, program
-from test_gateway_july import restore
 from werkzeug.test import TestResponse
 
 Ask = Callable[..., TestResponse]
@@ -326,8 +327,6 @@ def test_a_role_with_select_and_nothing_else_is_enough(
 def test_an_encrypted_postgres_is_opened_with_its_key(
     server: Server, postgres: PostgresGateway, make_app: MakeApp, ask: Ask
 ) -> None:
-    from test_encryption import PASSPHRASE, VALUE, add_key, sealed
-
     postgres.team("t")
     add_key(postgres, "v", VALUE, sealed(VALUE))
 

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 from gateway import Gateway, fill
+from reading import reader_of
 from users import as_nobody
 
-from models import MODELS, REQUIRED, Team
+from models import Team
 from store import images
 from store import write_ahead_log as wal
 from store.failures import DatabaseUnavailable, Unreadable
 from store.images import LoggedFile, open_files
 from store.locations import find
-from store.sqlite import Reader
 
 ROOT = Path(__file__).parents[2]
 
@@ -369,7 +369,7 @@ def test_a_commit_that_leaves_the_logs_size_and_time_is_noticed(
         writer.execute(RENAME)
     writer.execute("PRAGMA wal_checkpoint(RESTART)")
     writer.execute(RENAME)
-    reader = Reader(path, MODELS, REQUIRED)
+    reader = reader_of(path)
     before, times = reader.mark(), times_of(path)
 
     writer.execute("UPDATE governance_teams SET name = 'again'")
@@ -387,7 +387,7 @@ def test_a_commit_of_a_process_that_keeps_its_index_is_noticed(tmp_path: Path) -
     writer.execute("PRAGMA locking_mode = exclusive")
     writer.execute(RENAME)
     assert not index_of(path).exists()
-    reader = Reader(path, MODELS, REQUIRED)
+    reader = reader_of(path)
     marks = [reader.mark()]
 
     for number in range(5):
@@ -408,7 +408,7 @@ def test_an_index_that_nobody_keeps_any_more_hides_no_commit(tmp_path: Path) -> 
     assert index_of(path).exists()
     writer = connect(path)
     writer.execute("PRAGMA locking_mode = exclusive")
-    reader = Reader(path, MODELS, REQUIRED)
+    reader = reader_of(path)
 
     writer.execute("UPDATE governance_teams SET name = 'of the next one'")
 
@@ -421,7 +421,7 @@ def test_an_index_that_is_made_anew_is_found(tmp_path: Path) -> None:
     # As where somebody removes what a killed gateway left behind.
     path = gateway_at(tmp_path / "of-a-gateway" / "config.db")
     kill_while_open(path, RENAME)
-    reader = Reader(path, MODELS, REQUIRED)
+    reader = reader_of(path)
     reader.read()
     index_of(path).unlink()
     writer = connect(path)
@@ -465,7 +465,7 @@ def test_a_file_that_was_young_is_read_once_more(tmp_path: Path) -> None:
     """It may have been written again within the same tick."""
     path = gateway_at(tmp_path / "of-a-gateway" / "config.db")
     os.utime(path)
-    reader = Reader(path, MODELS, REQUIRED)
+    reader = reader_of(path)
     young = reader.mark()
 
     time.sleep(0.03)
@@ -497,7 +497,7 @@ def gateway_at(path: Path) -> Path:
 
 
 def read_names(path: Path) -> set[str]:
-    reader = Reader(path, MODELS, REQUIRED)
+    reader = reader_of(path)
     try:
         reader.mark()
         return {row.name for row in reader.read()[Team]}
@@ -536,7 +536,7 @@ def test_the_index_of_a_running_gateway_is_not_written(tmp_path: Path) -> None:
 def test_a_checkpoint_is_complete_beside_a_reader(tmp_path: Path) -> None:
     path = gateway_at(tmp_path / "of-a-gateway" / "config.db")
     writer = connect(path)
-    reader = Reader(path, MODELS, REQUIRED)
+    reader = reader_of(path)
     for _ in range(5):
         writer.execute(RENAME)
         reader.mark()

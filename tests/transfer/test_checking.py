@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 from gateway import T0, Gateway
+from reading import rows_of
 
 import models
-from models import MODELS, REQUIRED
-from store.rows import Rows
-from store.sqlite import Reader
+from models import MODELS
 from transfer.checking import Finding, check_rows, count
 from transfer.loading import load_files
 from values import ZERO_TIME
@@ -76,14 +75,6 @@ def own(tmp_path: Path) -> Gateway:
             f"UPDATE {BUDGETS} SET {column} = ? WHERE id = ?", owner, f"b-{owner}"
         )
     return gateway
-
-
-def rows_of(path: Path) -> Rows:
-    reader = Reader(path, MODELS, REQUIRED)
-    try:
-        return reader.read()
-    finally:
-        reader.close()
 
 
 def lines(gateway: Gateway) -> list[str]:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from config_files import BUDGET, CUSTOMER, KEY, LIMIT, TEAM, governance
 from gateway import Gateway, add_model_configs, fill
-from test_copying import lists
-from test_loading import BUDGET, CUSTOMER, KEY, LIMIT, TEAM, answers, governance, rows
+from reading import answers, lists, select
 
 from transfer.config_fields import value_hash
 from transfer.loading import Loaded, LoadError, load_files
@@ -98,7 +98,7 @@ def test_a_value_is_read_from_the_environment_and_without_it_its_key_is_left_out
 
     loaded = case("env_virtual_key.json")
 
-    values = dict(rows(own.path, "SELECT id, value FROM governance_virtual_keys"))
+    values = dict(select(own.path, "SELECT id, value FROM governance_virtual_keys"))
     assert values["v2"] == "sk-bf-from-env"
     assert "v3" not in values
     assert [note for note in loaded.notes if "left out" in note]
@@ -117,7 +117,7 @@ def test_what_has_no_name_has_an_empty_one(
 ) -> None:
     case(name)
 
-    names = rows(own.path, f"SELECT coalesce(name, '') FROM {table}")
+    names = select(own.path, f"SELECT coalesce(name, '') FROM {table}")
     assert ("",) in names
 
 
@@ -139,8 +139,10 @@ def test_durations_are_taken_as_they_stand(
 ) -> None:
     case(name)
 
-    loaded = rows(own.path, "SELECT reset_duration FROM governance_budgets")
-    loaded += rows(own.path, "SELECT token_reset_duration FROM governance_rate_limits")
+    loaded = select(own.path, "SELECT reset_duration FROM governance_budgets")
+    loaded += select(
+        own.path, "SELECT token_reset_duration FROM governance_rate_limits"
+    )
     text = (Path(os.environ["CASES"]) / name).read_text()
     assert loaded
     assert [each for (each,) in loaded if each and f'"{each}"' not in text] == []
@@ -153,7 +155,7 @@ def test_a_value_may_be_an_object(
 
     case("virtual_key_value_as_object.json")
 
-    values = rows(own.path, "SELECT value FROM governance_virtual_keys")
+    values = select(own.path, "SELECT value FROM governance_virtual_keys")
     assert ("sk-bf-from-env",) in values
 
 
@@ -163,7 +165,7 @@ def test_an_mcp_config_of_no_client_is_left_out_and_named(
     loaded = case("mcp_client_not_there.json")
 
     assert [note for note in loaded.notes if "mcp_configs" in note]
-    assert rows(own.path, "SELECT count(*) FROM governance_virtual_keys") == [(1,)]
+    assert select(own.path, "SELECT count(*) FROM governance_virtual_keys") == [(1,)]
 
 
 def test_a_file_with_nothing_of_ours_is_said_to_be_one(
@@ -180,8 +182,8 @@ def test_the_names_of_providers_are_lowered(
 ) -> None:
     case("provider_name_in_capitals.json")
 
-    assert rows(own.path, "SELECT name FROM config_providers") == [("openai",)]
-    attached = rows(
+    assert select(own.path, "SELECT name FROM config_providers") == [("openai",)]
+    attached = select(
         own.path,
         "SELECT name FROM config_keys JOIN governance_virtual_key_provider_config_keys"
         " ON table_key_id = id",
@@ -333,7 +335,7 @@ def test_a_budget_in_any_form_is_its_owners(own: Own, form: str, noun: str) -> N
     own.load(governance(**{noun: [{**owner, **OWNED[form]}]}, **lists))
 
     column = f"{noun.removesuffix('s')}_id"
-    (row,) = rows(own.path, f"SELECT id, {column} FROM governance_budgets")
+    (row,) = select(own.path, f"SELECT id, {column} FROM governance_budgets")
     assert row == ("b", owner["id"])
 
 
@@ -345,7 +347,7 @@ def test_a_budget_names_its_owner(own: Own, noun: str) -> None:
 
     own.load(governance(**{noun: [owner]}, budgets=[budget]))
 
-    assert rows(own.path, f"SELECT {column} FROM governance_budgets") == [
+    assert select(own.path, f"SELECT {column} FROM governance_budgets") == [
         (owner["id"],)
     ]
 
@@ -399,8 +401,8 @@ def test_a_nested_rate_limit_is_its_owners(own: Own, noun: str) -> None:
 
     own.load(governance(**{noun: [{**owner, "rate_limit": LIMIT}]}))
 
-    assert rows(own.path, f"SELECT rate_limit_id FROM governance_{noun}") == [("r",)]
-    assert rows(own.path, "SELECT token_max_limit FROM governance_rate_limits") == [
+    assert select(own.path, f"SELECT rate_limit_id FROM governance_{noun}") == [("r",)]
+    assert select(own.path, "SELECT token_max_limit FROM governance_rate_limits") == [
         (10,)
     ]
 
@@ -504,7 +506,7 @@ def test_a_provider_key_without_a_weight_has_none_only_if_it_says_so(
 ) -> None:
     own.load({"providers": {"openai": {"keys": [{"name": "k", **said}]}}})
 
-    assert rows(own.path, "SELECT weight FROM config_keys") == [(weight,)]
+    assert select(own.path, "SELECT weight FROM config_keys") == [(weight,)]
 
 
 def test_null_is_as_good_as_nothing(own: Own) -> None:
@@ -536,7 +538,7 @@ def test_an_empty_id_of_a_provider_key_is_none(own: Own) -> None:
 
     own.load({"providers": {"openai": {"keys": keys}}})
 
-    assert len(set(rows(own.path, "SELECT key_id FROM config_keys"))) == 2
+    assert len(set(select(own.path, "SELECT key_id FROM config_keys"))) == 2
 
 
 def test_an_aligned_rate_limit_aligns_its_owner(own: Own) -> None:
@@ -768,7 +770,7 @@ def test_a_key_whose_value_cannot_be_read_is_left_out_with_what_is_its_own(
     assert note == f"{place}: {reference} {why}; the virtual key is left out"
     assert own.teams()[0]["virtual_keys"] == []
     for table in ("budgets", "model_configs", "virtual_key_provider_configs"):
-        assert rows(own.path, f"SELECT count(*) FROM governance_{table}") == [(0,)]
+        assert select(own.path, f"SELECT count(*) FROM governance_{table}") == [(0,)]
 
 
 def test_a_value_that_no_key_could_have_is_not_kept(own: Own) -> None:
@@ -836,7 +838,7 @@ def test_a_budget_of_a_model_config_and_of_a_team_is_refused(own: Own) -> None:
 def test_a_model_config_without_an_id_gets_one_that_stays(own: Own) -> None:
     config = governance(model_configs=[{"model_name": "o3", "provider": "openai"}])
     own.load(config)
-    scopes = rows(own.path, "SELECT scope, scope_id FROM governance_model_configs")
+    scopes = select(own.path, "SELECT scope, scope_id FROM governance_model_configs")
 
     again = own.load(config)
 
@@ -855,13 +857,13 @@ def test_a_provider_has_its_budget_and_limit(own: Own) -> None:
     assert own.notes({"providers": {"openai": {"keys": []}}, "governance": parts}) == []
 
     stored = "SELECT name, budget_id, rate_limit_id FROM config_providers"
-    assert rows(own.path, stored) == [("openai", "b", "r")]
+    assert select(own.path, stored) == [("openai", "b", "r")]
 
 
 def test_a_provider_may_be_named_by_the_name_that_answers_have(own: Own) -> None:
     own.load(governance(providers=[{"provider": "OpenAI"}]))
 
-    assert rows(own.path, "SELECT name FROM config_providers") == [("openai",)]
+    assert select(own.path, "SELECT name FROM config_providers") == [("openai",)]
 
 
 @pytest.mark.parametrize(
@@ -941,7 +943,7 @@ def test_no_secret_of_a_provider_key_is_kept(own: Own, members: Any) -> None:
 
     loaded = own.load({"providers": {"azure": provider}})
 
-    assert rows(own.path, "SELECT count(*) FROM config_keys") == [(1,)]
+    assert select(own.path, "SELECT count(*) FROM config_keys") == [(1,)]
     assert b"SECRET" not in own.path.read_bytes()
     assert "SECRET" not in str(loaded.notes)
 
@@ -972,7 +974,7 @@ CLIENT_SECRETS = [
 def test_no_secret_of_an_mcp_client_is_kept(own: Own, members: Any) -> None:
     loaded = own.load({"mcp": {"client_configs": [{"name": "m", **members}]}})
 
-    assert rows(own.path, "SELECT count(*) FROM config_mcp_clients") == [(1,)]
+    assert select(own.path, "SELECT count(*) FROM config_mcp_clients") == [(1,)]
     assert b"SECRET" not in own.path.read_bytes()
     assert "SECRET" not in str(loaded.notes)
 
@@ -1003,7 +1005,7 @@ def test_a_databases_value_that_is_read_from_elsewhere_is_read_if_it_is_the_one(
 
     stored = "SELECT value, value_hash FROM governance_virtual_keys"
     found = known or (value and value_hash(value))
-    assert rows(own.path, stored) == [(value, found)]
+    assert select(own.path, stored) == [(value, found)]
 
 
 def test_what_a_database_has_encrypted_is_not_kept(own: Own, tmp_path: Path) -> None:
@@ -1015,7 +1017,7 @@ def test_what_a_database_has_encrypted_is_not_kept(own: Own, tmp_path: Path) -> 
     load_files([gateway.path], own.path)
 
     stored = "SELECT connection_string, headers_json FROM config_mcp_clients"
-    assert rows(own.path, stored) == [(None, None)]
+    assert select(own.path, stored) == [(None, None)]
 
 
 def test_a_databases_secrets_are_not_kept_either(own: Own, tmp_path: Path) -> None:
@@ -1028,4 +1030,4 @@ def test_a_databases_secrets_are_not_kept_either(own: Own, tmp_path: Path) -> No
     load_files([gateway.path], own.path)
 
     assert b"SECRET" not in own.path.read_bytes()
-    assert rows(own.path, "SELECT value FROM config_keys") == [("env.X",)]
+    assert select(own.path, "SELECT value FROM config_keys") == [("env.X",)]

@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from exported import taken_back
 from gateway import T0, T1, T2, T3, Gateway, add_model_configs
+from reading import answers, rows_of
 
 import models
-from models import MODELS, REQUIRED
-from schemas import Query
-from snapshot.snapshot import Scope, Snapshot
-from store.rows import Rows
-from store.sqlite import Reader
+from models import MODELS
 from transfer.column_kinds import readers
 from transfer.export_notes import left_out, named_twice, passed_over
 from transfer.exporting import ExportError, export_config, write_config
@@ -39,34 +37,8 @@ def older(tmp_path: Path) -> Gateway:
     return Gateway(tmp_path / "april.db", "april")
 
 
-def rows_of(path: Path) -> Rows:
-    reader = Reader(path, MODELS, REQUIRED)
-    try:
-        return reader.read()
-    finally:
-        reader.close()
-
-
-def answers(path: Path) -> dict[str, Any]:
-    """Both lists as a management API key gets them from a database."""
-    snapshot = Snapshot(rows_of(path))
-    scope = Scope(everything=True, masked=False)
-    teams = b"".join(snapshot.teams(Query(), scope).plain.sent())
-    customers = b"".join(snapshot.customers(Query(), scope).plain.sent())
-    return {**json.loads(teams), **json.loads(customers)}
-
-
 def config_of(gateway: Gateway, layout: Any = "newer", **how: Any) -> dict[str, Any]:
     return export_config(rows_of(gateway.path), layout=layout, **how)
-
-
-def taken_back(path: Path, layout: Any) -> Path:
-    """Our own database into which a database's export was loaded."""
-    config = export_config(rows_of(path), layout=layout, with_secrets=True)
-    file = path.with_name(f"{path.stem}-{layout}.json")
-    write_config(config, file, with_secrets=True)
-    load_files([file], file.with_suffix(".db"))
-    return file.with_suffix(".db")
 
 
 def refused(gateway: Gateway, layout: Any = "older") -> list[str]:

@@ -5,16 +5,16 @@ Needs their files, in the folders that GATEWAY_JULY (with SQLite) and GATEWAY_PO
 """
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from test_copying import lists
-from test_exporting import rows_of, taken_back
-from test_loading import comparable
+from capture_folders import folder_of
+from captures import comparable
+from exported import taken_back
+from reading import answers, lists, rows_of
 
 from models import BUDGET_OWNERS, Budget, McpClient, ModelConfig
 from transfer.checking import check_rows
@@ -28,12 +28,6 @@ GOES_ON = ("last_reset", "current_usage", "token_last_reset", "token_current_usa
 GOES_ON += ("request_last_reset", "request_current_usage")
 
 
-def folder_of(variable: str) -> Path:
-    if variable not in os.environ:
-        pytest.skip(f"{variable} names no folder")
-    return Path(os.environ[variable])
-
-
 @pytest.fixture
 def july() -> Path:
     return folder_of("GATEWAY_JULY")
@@ -41,10 +35,6 @@ def july() -> Path:
 
 def responses(folder: Path) -> list[Path]:
     return sorted((folder / "responses").glob("*.json"))
-
-
-def parsed(path: Path) -> dict[str, Any]:
-    return {name: json.loads(body)[name] for name, body in lists(path).items()}
 
 
 def differences(ours: Any, theirs: Any, at: str = "") -> Iterator[str]:
@@ -75,7 +65,7 @@ def test_all_answers_at_once_agree_with_their_database(
     load_files(responses(july), tmp_path / "own.db")
 
     different = set(
-        differences(parsed(tmp_path / "own.db"), parsed(july / "config.db"))
+        differences(answers(tmp_path / "own.db"), answers(july / "config.db"))
     )
 
     unexpected = [
@@ -136,7 +126,7 @@ def test_a_config_gives_what_its_gateway_made_of_it(july: Path, tmp_path: Path) 
     config = json.loads((july / "config.json").read_bytes())["governance"]
     load_files([july / "config.json"], tmp_path / "own.db")
 
-    ours, theirs = parsed(tmp_path / "own.db"), parsed(july / "config.db")
+    ours, theirs = answers(tmp_path / "own.db"), answers(july / "config.db")
 
     for name in ("customers", "teams"):
         by_id = {entity["id"]: entity for entity in theirs[name]}
@@ -191,7 +181,7 @@ def test_what_is_exported_of_answers_loads_as_it_was(
     back = taken_back(own, layout)
 
     # Answers do not say the numbers of providers, which go by the order of their names.
-    different = set(differences(parsed(own), parsed(back)))
+    different = set(differences(answers(own), answers(back)))
     assert {at.rpartition(".")[2] for at in different} <= {"provider_id"}
 
 

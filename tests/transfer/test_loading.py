@@ -11,23 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from captures import comparable
+from config_files import BUDGET, CUSTOMER, KEY, LIMIT, TEAM, governance
 from gateway import Gateway, fill
+from reading import answers, files_in, select, the_key
 
-from models import MODELS, REQUIRED
-from schemas import Query
-from snapshot.snapshot import Scope, Snapshot
 from store.own import NotOurs
-from store.sqlite import Reader
 from transfer.loading import LoadError, load_files
 
 DEMO = Path(__file__).parents[2] / "data" / "demo.json"
 CAPTURES = os.environ.get("GATEWAY_CAPTURES", "")
-
-BUDGET = {"id": "b", "max_limit": 10, "reset_duration": "1d"}
-LIMIT = {"id": "r", "token_max_limit": 10, "token_reset_duration": "1h"}
-CUSTOMER = {"id": "c", "name": "Customer"}
-TEAM = {"id": "t", "name": "Team"}
-KEY = {"id": "v", "name": "Key"}
 
 Load = Callable[..., dict[str, int]]
 
@@ -74,43 +67,6 @@ def problems(load: Load, tmp_path: Path) -> Callable[[Any], list[str]]:
     return problems
 
 
-def governance(**parts: Any) -> dict[str, Any]:
-    return {"governance": parts}
-
-
-def answers(path: Path) -> dict[str, Any]:
-    """Both lists as a management API key gets them from a database."""
-    reader = Reader(path, MODELS, REQUIRED)
-    try:
-        snapshot = Snapshot(reader.read())
-    finally:
-        reader.close()
-    scope = Scope(everything=True, masked=False)
-    teams = b"".join(snapshot.teams(Query(), scope).plain.sent())
-    customers = b"".join(snapshot.customers(Query(), scope).plain.sent())
-    return {**json.loads(teams), **json.loads(customers)}
-
-
-def the_key(path: Path) -> dict[str, Any]:
-    """The one virtual key of the one team there is."""
-    key: dict[str, Any] = answers(path)["teams"][0]["virtual_keys"][0]
-    return key
-
-
-def rows(path: Path, sql: str) -> list[Any]:
-    connection = sqlite3.connect(path)
-    try:
-        return connection.execute(sql).fetchall()
-    finally:
-        connection.close()
-
-
-def folder(path: Path) -> dict[str, bytes]:
-    """Every file below a folder with its bytes."""
-    files = (file for file in path.rglob("*") if file.is_file())
-    return {str(file.relative_to(path)): file.read_bytes() for file in files}
-
-
 # The demo
 
 
@@ -124,12 +80,12 @@ def test_the_demo_loads(database: Path) -> None:
 @pytest.mark.parametrize("replace", [False, True])
 def test_loading_the_demo_twice_changes_nothing(database: Path, replace: bool) -> None:
     load_files([DEMO], database)
-    before = folder(database.parent)
+    before = files_in(database.parent)
 
     counts = load_files([DEMO], database, replace=replace).counts
 
     assert counts == {"added": 0, "changed": 0, "removed": 0}
-    assert folder(database.parent) == before
+    assert files_in(database.parent) == before
 
 
 def test_the_order_of_the_file_is_the_order_of_the_lists(database: Path) -> None:
@@ -499,7 +455,7 @@ def test_provider_secrets_are_nowhere_in_the_file(load: Load, database: Path) ->
     load(SECRETS)
 
     assert database.exists()
-    assert b"SECRET" not in b"".join(folder(database.parent).values())
+    assert b"SECRET" not in b"".join(files_in(database.parent).values())
 
 
 def test_provider_secrets_are_nowhere_in_a_complaint(
@@ -518,7 +474,7 @@ def test_the_variable_of_a_secret_is_kept(
 ) -> None:
     load({"providers": {"openai": {"keys": [{"name": "k", "value": value}]}}})
 
-    assert rows(database, "SELECT value FROM config_keys") == [("env.MAIN",)]
+    assert select(database, "SELECT value FROM config_keys") == [("env.MAIN",)]
 
 
 # Virtual keys' values
@@ -556,7 +512,7 @@ def test_a_loaded_virtual_key_is_found_by_its_value(load: Load, database: Path) 
     load(governance(virtual_keys=[{**KEY, "value": "sk-bf-first"}]))
     load(governance(virtual_keys=[{**KEY, "value": "sk-bf-second"}]))
 
-    hashes = rows(database, "SELECT value_hash FROM governance_virtual_keys")
+    hashes = select(database, "SELECT value_hash FROM governance_virtual_keys")
 
     assert hashes == [(hashlib.sha256(b"sk-bf-second").hexdigest(),)]
 
@@ -670,7 +626,7 @@ def test_a_virtual_keys_configs_are_those_of_the_last_file(
 
     configs = the_key(database)["provider_configs"]
     assert [(c["id"], c["provider"]) for c in configs] == [(2, "azure"), (3, "vertex")]
-    assert rows(database, "SELECT id FROM governance_budgets ORDER BY id") == [
+    assert select(database, "SELECT id FROM governance_budgets ORDER BY id") == [
         ("azure",),
         ("vertex",),
     ]
@@ -742,7 +698,7 @@ def test_replace_removes_what_is_not_in_the_files_and_keeps_the_rest(
 
     assert counts == {"added": 0, "changed": 0, "removed": 4}
     assert the_key(database) == before
-    assert answers(database)["count"] == 0
+    assert answers(database)["customers"] == []
 
 
 def test_replace_takes_no_reference_to_what_it_removes(
@@ -764,7 +720,9 @@ def test_two_virtual_keys_may_swap_their_values(load: Load, database: Path) -> N
 
     load(governance(virtual_keys=[{**first, "value": two}, {**second, "value": one}]))
 
-    values = rows(database, "SELECT id, value FROM governance_virtual_keys ORDER BY id")
+    values = select(
+        database, "SELECT id, value FROM governance_virtual_keys ORDER BY id"
+    )
     assert values == [("v", two), ("w", one)]
 
 
@@ -1344,12 +1302,12 @@ def test_nothing_changes_when_anything_is_wrong(
     load: Load, database: Path, config: Any, replace: bool
 ) -> None:
     load(FULL)
-    before = folder(database.parent)
+    before = files_in(database.parent)
 
     with pytest.raises(LoadError):
         load(config, replace=replace)
 
-    assert folder(database.parent) == before
+    assert files_in(database.parent) == before
 
 
 @pytest.mark.parametrize("config", WRONG)
@@ -1360,20 +1318,20 @@ def test_no_file_is_made_when_anything_is_wrong(
         load(config)
 
     assert not database.exists()
-    assert folder(database.parent) == {}
+    assert files_in(database.parent) == {}
 
 
 def test_nothing_changes_when_writing_fails(
     load: Load, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load(FULL)
-    before = folder(database.parent)
+    before = files_in(database.parent)
     monkeypatch.setattr("store.own_tables.OwnTables._insert", _raise)
 
     with pytest.raises(RuntimeError):
         load(governance(teams=[{**TEAM, "name": "New"}]), replace=True)
 
-    assert folder(database.parent) == before
+    assert files_in(database.parent) == before
 
 
 def test_no_file_is_made_when_writing_fails(
@@ -1384,7 +1342,7 @@ def test_no_file_is_made_when_writing_fails(
     with pytest.raises(RuntimeError):
         load(FULL)
 
-    assert folder(database.parent) == {}
+    assert files_in(database.parent) == {}
 
 
 def _raise(*args: Any) -> None:
@@ -1399,7 +1357,7 @@ def test_a_gateways_database_is_refused_untouched(
 ) -> None:
     database.parent.mkdir()
     fill(Gateway(database, layout))
-    before = folder(database.parent)
+    before = files_in(database.parent)
 
     with pytest.raises(NotOurs) as refused:
         load(governance(teams=[TEAM]), replace=True)
@@ -1408,7 +1366,7 @@ def test_a_gateways_database_is_refused_untouched(
         f"{database} was not made by this service: a gateway's database is never"
         " written. Name another file in GOVERNANCE_DATABASE to load into."
     )
-    assert folder(database.parent) == before
+    assert files_in(database.parent) == before
 
 
 def test_a_gateways_database_with_a_log_is_refused_untouched(
@@ -1424,12 +1382,12 @@ def test_a_gateways_database_with_a_log_is_refused_untouched(
     shutil.copy(live.path, database)
     shutil.copy(f"{live.path}-wal", f"{database}-wal")
     connection.close()
-    before = folder(database.parent)
+    before = files_in(database.parent)
 
     with pytest.raises(NotOurs):
         load(governance(teams=[TEAM]))
 
-    after = folder(database.parent)
+    after = files_in(database.parent)
     assert after["governance.db"] == before["governance.db"]
     assert after["governance.db-wal"] == before["governance.db-wal"]
 
@@ -1437,7 +1395,7 @@ def test_a_gateways_database_with_a_log_is_refused_untouched(
 def test_what_is_no_database_is_refused_untouched(load: Load, database: Path) -> None:
     database.parent.mkdir()
     database.write_text("this is a letter, not a database\n" * 100)
-    before = folder(database.parent)
+    before = files_in(database.parent)
 
     with pytest.raises(NotOurs) as refused:
         load(governance(teams=[TEAM]))
@@ -1445,7 +1403,7 @@ def test_what_is_no_database_is_refused_untouched(load: Load, database: Path) ->
     assert str(refused.value) == (
         f"{database} cannot be written: it is not an SQLite database"
     )
-    assert folder(database.parent) == before
+    assert files_in(database.parent) == before
 
 
 def test_a_directory_is_refused_with_a_sentence(load: Load, database: Path) -> None:
@@ -1502,36 +1460,6 @@ def captured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "loaded": answers(folder / "governance.db"),
         "real": answers(folder / "config.db"),
     }
-
-
-# What the gateway made itself, counted since, or numbered as it liked.
-ITS_OWN = {"config_hash", "created_at", "updated_at", "last_reset", "current_usage"}
-ITS_OWN |= {f"{half}_last_reset" for half in ("token", "request")}
-ITS_OWN |= {f"{half}_current_usage" for half in ("token", "request")}
-ITS_OWN |= {"key_id", "client_id", "mcp_client_id", "provider_config_id", "provider_id"}
-# What that gateway did not take over from its config.json, though it stands there.
-ITS_LOSSES = {"is_active", "tool_pricing", "bedrock_secret_key"}
-ITS_LOSSES |= {"vertex_auth_credentials"}
-
-
-def comparable(value: Any) -> Any:
-    """An answer without what a config.json cannot tell, lists of numbered things in
-    an order that both have."""
-    if isinstance(value, list):
-        members = [comparable(member) for member in value]
-        return sorted(members, key=json.dumps) if _numbered(value) else members
-    if not isinstance(value, dict):
-        return value
-    numbered = isinstance(value.get("id"), int)
-    return {
-        name: comparable(member)
-        for name, member in value.items()
-        if name not in ITS_OWN | ITS_LOSSES and not (numbered and name == "id")
-    }
-
-
-def _numbered(members: list[Any]) -> bool:
-    return any(isinstance(m, dict) and isinstance(m.get("id"), int) for m in members)
 
 
 @pytest.mark.parametrize("name", ["customers", "teams"])

@@ -21,7 +21,7 @@ from fake_gateway import (
     Reply,
     make_certificate,
 )
-from test_exporting import answers, rows_of
+from reading import answers, rows_of
 
 from models import McpClient, Provider, Team
 from store.own import NotOurs

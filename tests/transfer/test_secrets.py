@@ -14,7 +14,7 @@ from time import time
 from typing import Any
 
 import pytest
-from conftest import SECRET
+from credentials import SECRET
 from flask.testing import FlaskClient
 from gateway import Gateway
 from werkzeug.test import TestResponse

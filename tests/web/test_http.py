@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SECRET
+from credentials import SECRET
 from flask import Flask
 from flask.testing import FlaskClient
 from gateway import Gateway, fill

@@ -279,7 +279,7 @@ REFUSALS: list[Any] = [
         {},
         [],
         "{database} does not exist. Name a gateway's database in GOVERNANCE_DATABASE,"
-        " or make one with: flask --app app load data/demo.json",
+        " or make one with: flask --app app generate",
         id="no database",
     ),
     pytest.param(
@@ -287,7 +287,7 @@ REFUSALS: list[Any] = [
         {},
         [],
         "{database} is not an SQLite database. Name a gateway's database in"
-        " GOVERNANCE_DATABASE, or make one with: flask --app app load data/demo.json",
+        " GOVERNANCE_DATABASE, or make one with: flask --app app generate",
         id="not a database",
     ),
     pytest.param(
@@ -295,7 +295,7 @@ REFUSALS: list[Any] = [
         {},
         [],
         "{database} has no table governance_customers. Name a gateway's database in"
-        " GOVERNANCE_DATABASE, or make one with: flask --app app load data/demo.json",
+        " GOVERNANCE_DATABASE, or make one with: flask --app app generate",
         id="not a gateway's",
     ),
     pytest.param(

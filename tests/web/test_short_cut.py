@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any
 
 import pytest
-from conftest import SECRET
+from credentials import SECRET
 from flask import Flask
 from gateway import Gateway
 
