@@ -25,8 +25,11 @@ def listening(function: Any) -> Any:
 
 @click.command()
 @listening
-def serve(host: str, port: int, workers: int) -> None:
+@click.option("--metrics", is_flag=True, help="Answer /metrics, for Prometheus.")
+def serve(host: str, port: int, workers: int, metrics: bool) -> None:
     """Serve the two lists; prints "ready {...}" once they answer."""
+    if metrics:
+        _add_metrics()
     run_service(host, port, workers, [])
 
 
@@ -46,6 +49,12 @@ def run_service(host: str, port: int, workers: int, lines: list[str]) -> None:
         fail(str(problem))
     except DatabaseUnavailable as problem:
         fail(f"{problem}. {_way_out(problem)}")
+
+
+def _add_metrics() -> None:
+    from web.metrics import add_metrics  # others do without the Prometheus client
+
+    add_metrics(current_app._get_current_object())  # type: ignore[attr-defined]
 
 
 def _way_out(problem: DatabaseUnavailable) -> str:
