@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from time import monotonic
 
 from errors import WouldWait
@@ -19,6 +19,7 @@ class SharedLook:
     def __init__(self, look: Callable[[], None]) -> None:
         self._look = look
         self._lock = threading.Lock()
+        self._at_once = _WithoutWaiting(self._lock)
         self._began = float("-inf")
 
     @contextmanager
@@ -32,18 +33,26 @@ class SharedLook:
                 self._began = began
             yield
 
-    @contextmanager
-    def at_once(self) -> Iterator[None]:
+    def at_once(self) -> AbstractContextManager[None]:
         """Hold the last look. Raises WouldWait where another thread is looking."""
-        if not self._lock.acquire(blocking=False):
-            raise WouldWait
-        try:
-            yield
-        finally:
-            self._lock.release()
+        return self._at_once
 
     @contextmanager
     def ended(self) -> Iterator[None]:
         """Hold the last look, however long another thread may be looking."""
         with self._lock:
             yield
+
+
+class _WithoutWaiting(AbstractContextManager[None]):
+    """Holds a lock if it is free. Each answer does this once or twice."""
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self._lock = lock
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            raise WouldWait
+
+    def __exit__(self, *raised: object) -> None:
+        self._lock.release()
