@@ -111,6 +111,29 @@ def load_documents(
     )
 
 
+def load_document(
+    document: Any,
+    source: str,
+    database: Address,
+    *,
+    fresh: bool = False,
+    encryption: Encryption | None = None,
+) -> Loaded:
+    """Load one parsed document of any kind that files may have; see load_files.
+
+    With `fresh` nothing stays of what was there, not even usage, times or what was
+    generated: it is as though the database had been empty.
+    """
+    drafts = _Drafts(encryption)
+    drafts.add(document, source)
+    finished = drafts.finish()
+    with writing(database, encryption) as tables:
+        old = tables.read()
+        base: Tables = {model: {} for model in old} if fresh else old
+        counts = tables.change(old, merge(finished, base, base))
+    return Loaded(counts, [note for draft in finished for note in _notes(draft)])
+
+
 def read_files(
     paths: Iterable[Address], encryption: Encryption | None = None
 ) -> list[Draft]:

@@ -119,6 +119,13 @@ def log_request(
         pass  # where it cannot be logged, it still is answered
 
 
+def logged_target(environ: Mapping[str, Any]) -> tuple[str, str]:
+    """Return a request's path and its query, as its line in the log has them."""
+    path, query = environ["PATH_INFO"], environ.get("QUERY_STRING", "")
+    shown_path, _, shown_query = _shown_target(path, query).partition("?")
+    return shown_path, shown_query
+
+
 def sane_request_id(environ: Mapping[str, Any]) -> str:
     """The id that a request brings, if it is sane, else one of our own.
 

@@ -14,8 +14,8 @@ from werkzeug.http import parse_accept_header
 from callers.authenticator import Authenticator, Caller, Kind
 from errors import ApiError, WouldWait
 from schemas import CustomersQuerySchema, Query, TeamsQuerySchema
-from snapshot.keeper import Keeper
 from snapshot.snapshot import Answer, Scope, Snapshot
+from snapshot.sources import SnapshotSource
 from web.streams import StreamLimit
 
 REMEMBERED_LENGTH = 1000  # characters of a query; longer ones are loaded each time
@@ -56,6 +56,9 @@ HEADERS = (
 )
 JSON = ("Content-Type", "application/json")
 ASKED = "governance.asked"  # where a WSGI environment keeps what it asks
+# and, under a fault, the snapshots and the lists to answer from instead.
+SOURCE, LISTS = "governance.source", "governance.lists"
+CALLER = "governance.caller"  # and who asks, once that is known
 
 PATHS = {"/api/governance/teams": TEAMS, "/api/governance/customers": CUSTOMERS}
 
@@ -96,7 +99,7 @@ class Reply(NamedTuple):
 class Lists:
     """Answers the lists. May be used by many threads."""
 
-    def __init__(self, authenticator: Authenticator, keeper: Keeper) -> None:
+    def __init__(self, authenticator: Authenticator, keeper: SnapshotSource) -> None:
         self._authenticator = authenticator
         self._keeper = keeper
         self._streams = StreamLimit()

@@ -103,7 +103,10 @@ class _Worker:
         self._log = LogStream(sys.stderr.fileno()) if sys.stderr else None
         entrance: Surrounded = app.extensions["entrance"]
         self._dispatcher = Dispatcher(entrance.at_once, entrance)
-        self._granian = _Granian(listener, self._dispatcher, connections)
+        callback: Callable[[Any, dict[str, Any]], None] = self._dispatcher
+        for around in app.extensions["connections"]:
+            callback = around(callback)
+        self._granian = _Granian(listener, callback, connections)
         self._status = 0
 
     def run(self, announcement: "_Announcement | None") -> int:
