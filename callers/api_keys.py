@@ -64,6 +64,16 @@ class ApiKeyReader:
                 raise WouldWait
             return self._by_hash.get(_sha256(token))
 
+    def still_has(self, key: Row) -> bool:
+        """Return True if a key that was found is as it was, by a look at the file.
+
+        Raises WouldWait as `find_at_once` does.
+        """
+        with self._look.at_once():
+            if not self._is_unchanged():
+                raise WouldWait
+            return self._by_hash.get(key.sha256) is key
+
     def verify(self) -> None:
         """Raise DatabaseUnavailable where there is a file that cannot be read."""
         self.find("")
