@@ -18,7 +18,7 @@ from browser import (
     wait_for_names,
     wait_until_read,
 )
-from conftest import SECRET
+from credentials import SECRET
 from gateway import Gateway
 
 from callers.api_keys import create_api_key

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from browser import Served, names, serving, sign_in, text, wait_until_read
-from conftest import SECRET
+from credentials import SECRET
 
 from callers.api_keys import create_api_key
 from callers.tokens import make_token
