@@ -183,7 +183,6 @@ def test_empty_and_unknown_parameters_are_no_error(
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
         "/api",
         "/api/governance",
         "/api/governance/",
