@@ -134,13 +134,13 @@ class Index:
         """The rows, with their models, that have a budget's or a rate limit's id in
         their budget_id or rate_limit_id.
         """
-        for lookup in _NAMED_BY[column]:
+        for lookup in NAMED_BY[column]:
             for row in self.lookup(lookup).get(row_id, ()):
                 yield lookup.model, row
 
     def budgets(self, owner: str, row: Row) -> list[Row]:
         """An owner's own budgets; `owner` is the column by which a budget names it."""
-        budgets = self.lookup(_BUDGETS_OF[owner]).get(row.id, [])
+        budgets = self.lookup(BUDGETS_OF[owner]).get(row.id, [])
         # Older gateways keep the link the other way round.
         named = self.budget.get(row.budget_id)
         if named is not None and _has_none(named, NEWER_LINKS[owner]):
@@ -162,7 +162,7 @@ class Index:
 
     def budgets_of_model_config(self, row: Row) -> list[Row]:
         """The budgets that name a model config; its own budget_id is read by nobody."""
-        return self.lookup(_BUDGETS_OF["model_config_id"]).get(row.id, [])
+        return self.lookup(BUDGETS_OF["model_config_id"]).get(row.id, [])
 
     def provider_keys(self, config: Row) -> list[Row]:
         """The provider keys attached to a provider config, by id."""
@@ -173,11 +173,11 @@ class Index:
         return sorted((key for key in keys if key is not None), key=_id)
 
 
-_BUDGETS_OF = {
+BUDGETS_OF = {
     owner: RowsByOwner(Budget, attrgetter(owner), age)
     for owner in (*BUDGET_OWNERS, "model_config_id")
 }
-_NAMED_BY = {
+NAMED_BY = {
     column: [RowsByOwner(model, attrgetter(column)) for model in models]
     for column, models in (
         ("budget_id", _WITH_BUDGET_ID),

@@ -8,13 +8,14 @@ import pytest
 from models import MODELS, Budget, Customer, ProviderConfigKey, Row, Team, row_type
 from store import lookups
 from store.lookups import Change, Lookup
-from store.relations import _BUDGETS_OF, _NAMED_BY, Index
+from store.relations import BUDGETS_OF, NAMED_BY, Index
 from store.rows import Rows
 
+NAMED: list[Lookup[Any]] = [each for group in NAMED_BY.values() for each in group]
 LOOKUPS: list[Lookup[Any]] = [
     *(each for each in vars(Index).values() if isinstance(each, Lookup)),
-    *_BUDGETS_OF.values(),
-    *(each for group in _NAMED_BY.values() for each in group),
+    *BUDGETS_OF.values(),
+    *NAMED,
 ]
 # Few, so that rows refer to each other, and several have the same age.
 IDS = ["", *(f"id-{n}" for n in range(12))]
@@ -62,7 +63,7 @@ def looked_up(index: Index) -> list[Any]:
     found: list[Any] = []
     for each in LOOKUPS:
         made = index.lookup(each)
-        if each.model is ProviderConfigKey or each in sum(_NAMED_BY.values(), []):
+        if each.model is ProviderConfigKey or each in NAMED:
             made = {owner: sorted(rows, key=str) for owner, rows in made.items()}
         found.append(made)
     return found
