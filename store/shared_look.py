@@ -1,9 +1,9 @@
 """Looks at a database that all threads share which wait for one."""
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
 from time import monotonic
+from typing import Self
 
 from errors import WouldWait
 
@@ -12,47 +12,43 @@ class SharedLook:
     """Lets one thread look at a database while others wait, and share what it found.
 
     One look answers all who asked before it began: threads that wait would otherwise
-    look, or wait for a locked file, one after the other. `look` notes what it finds; a
-    thread that holds the look may read that, and use the database.
+    look, or wait for a locked file, one after the other. `look` notes what it finds. A
+    thread that holds the look, by `with shared_look.since(asked):`, may read that and
+    use the database.
     """
 
     def __init__(self, look: Callable[[], None]) -> None:
         self._look = look
         self._lock = threading.Lock()
-        self._at_once = _WithoutWaiting(self._lock)
         self._began = float("-inf")
 
-    @contextmanager
-    def since(self, asked: float | None = None) -> Iterator[None]:
+    def since(self, asked: float | None = None) -> Self:
         """Hold a look that began after `asked` (by time.monotonic), by default now."""
         asked = monotonic() if asked is None else asked
-        with self._lock:
+        self._lock.acquire()
+        try:
             if self._began < asked:
                 began = monotonic()
                 self._look()
                 self._began = began
-            yield
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
 
-    def at_once(self) -> AbstractContextManager[None]:
+    def at_once(self) -> Self:
         """Hold the last look. Raises WouldWait where another thread is looking."""
-        return self._at_once
-
-    @contextmanager
-    def ended(self) -> Iterator[None]:
-        """Hold the last look, however long another thread may be looking."""
-        with self._lock:
-            yield
-
-
-class _WithoutWaiting(AbstractContextManager[None]):
-    """Holds a lock if it is free. Each answer does this once or twice."""
-
-    def __init__(self, lock: threading.Lock) -> None:
-        self._lock = lock
-
-    def __enter__(self) -> None:
         if not self._lock.acquire(blocking=False):
             raise WouldWait
+        return self
 
-    def __exit__(self, *raised: object) -> None:
+    def ended(self) -> Self:
+        """Hold the last look, however long another thread may be looking."""
+        self._lock.acquire()
+        return self
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *failure: object) -> None:
         self._lock.release()
