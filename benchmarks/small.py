@@ -37,8 +37,8 @@ def tell_small(folder: Path) -> None:
     report.section(
         "Small answers",
         "Answers a second and, in brackets, microseconds of the server's CPU time for"
-        " each. The ceiling is a bare WSGI constant under granian, with so many threads."
-        f" Ratios are those of the best of them. Medians of {ROUNDS}, in turn.",
+        " each. The ceiling is a bare WSGI constant under granian, with so many"
+        f" threads. Ratios are of the best of them. Medians of {ROUNDS}, in turn.",
     )
     with ExitStack() as stack:
 
