@@ -49,7 +49,7 @@ def columns(model: type[peewee.Model], layout: Layout) -> list[models.Column]:
     return [
         field
         for field in model._meta.sorted_fields
-        if layout == "own" or layout in _HAVE.get(f"{model.__name__}.{field.name}", LAYOUTS)
+        if layout in (*_HAVE.get(f"{model.__name__}.{field.name}", LAYOUTS), "own")
     ]
 
 
