@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from gateway import Gateway
+from gateway import Gateway, in_all_layouts
 from odd_databases import ODD
 from peewee import SqliteDatabase
 from reading import answers, lists
@@ -1075,6 +1075,7 @@ def again(tmp_path: Path, database: Path) -> Callable[..., dict[str, bytes]]:
     return again
 
 
+@in_all_layouts
 @pytest.mark.parametrize("names", WAYS, ids="+".join)
 def test_our_own_answers_are_answered_again_byte_for_byte(
     filled: Gateway, again: Callable[..., dict[str, bytes]], names: tuple[str, ...]
@@ -1099,6 +1100,7 @@ def test_the_answers_of_the_demo_are_answered_again_byte_for_byte(
     assert again(tmp_path / "demo.db", *names) == lists(tmp_path / "demo.db")
 
 
+@in_all_layouts
 @pytest.mark.parametrize("name", ODD)
 def test_the_answers_of_an_odd_database_are_answered_again_byte_for_byte(
     tmp_path: Path, again: Callable[..., dict[str, bytes]], layout: Any, name: str

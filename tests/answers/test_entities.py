@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from gateway import T1, T2, Gateway
+from gateway import T1, T2, Gateway, in_all_layouts
 from werkzeug.test import TestResponse
 
 from schemas import (
@@ -374,6 +374,7 @@ def test_empty_text_counts_as_unset(gateway: Gateway, get: Get) -> None:
     assert list(found) == without(TEAM, TEAM_OPTIONAL)
 
 
+@in_all_layouts
 @pytest.mark.parametrize(
     ("owner", "owner_keys"),
     [
@@ -474,7 +475,6 @@ def test_headers_are_env_values_by_name(gateway: Gateway, get: Get) -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["teams", "customers"])
 def test_no_provider_secret_is_in_any_answer(
     filled: Gateway, get: Get, source: str, name: str
 ) -> None:
@@ -833,7 +833,6 @@ def test_a_budget_of_nobody_is_nowhere(filled: Gateway, get: Get) -> None:
     assert all(b"budget-of-nobody" not in body for body in bodies)
 
 
-@pytest.mark.parametrize("layout", ["july"])
 @pytest.mark.parametrize("owner", ["team_id", "customer_id"])
 def test_a_budget_without_calendar_aligned_has_its_owners(
     filled: Gateway, get: Get, owner: str
@@ -927,6 +926,7 @@ def test_in_a_newer_layout_allow_all_keys_is_as_stored(
     assert config["allow_all_keys"] is allowed
 
 
+@in_all_layouts
 @pytest.mark.parametrize(
     ("reference", "object"),
     [("customer_id", "customer"), ("rate_limit_id", "rate_limit")],
@@ -954,6 +954,7 @@ def test_a_dangling_budget_id_stays_and_the_budget_is_left_out(
     assert "budget" not in found
 
 
+@in_all_layouts
 @pytest.mark.parametrize(
     ("reference", "object"),
     [("customer_id", "customer"), ("rate_limit_id", "rate_limit")],

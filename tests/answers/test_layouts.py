@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from gateway import T1, T2, Gateway, fill
+from gateway import T1, T2, Gateway, fill, in_all_layouts
 from werkzeug.test import TestResponse
 
 from models import MODELS, REQUIRED
@@ -249,6 +249,7 @@ EMPTY = {
 }
 
 
+@in_all_layouts
 @pytest.mark.parametrize("table", OPTIONAL)
 def test_a_missing_optional_table_is_empty(
     filled: Gateway, get: Get, source: str, table: str
@@ -261,6 +262,7 @@ def test_a_missing_optional_table_is_empty(
     assert EMPTY[table] in answer.data
 
 
+@in_all_layouts
 def test_all_optional_tables_may_be_missing(filled: Gateway, get: Get) -> None:
     for table in OPTIONAL:
         filled.execute(f"DROP TABLE {table}")
@@ -270,6 +272,7 @@ def test_all_optional_tables_may_be_missing(filled: Gateway, get: Get) -> None:
     assert [answer.status_code for answer in answers] == [200, 200]
 
 
+@in_all_layouts
 def test_every_table_may_have_columns_that_nobody_knows(
     filled: Gateway, get: Get
 ) -> None:
@@ -282,6 +285,7 @@ def test_every_table_may_have_columns_that_nobody_knows(
     assert after == before
 
 
+@in_all_layouts
 def test_a_table_that_nobody_knows_is_ignored(filled: Gateway, get: Get) -> None:
     before = bodies(get)
     filled.execute("CREATE TABLE governance_projects (id TEXT, team_id TEXT)")
@@ -292,6 +296,7 @@ def test_a_table_that_nobody_knows_is_ignored(filled: Gateway, get: Get) -> None
     assert after == before
 
 
+@in_all_layouts
 def test_the_order_of_columns_does_not_matter(filled: Gateway, get: Get) -> None:
     before = bodies(get)
     filled.execute(
@@ -311,6 +316,7 @@ def test_the_order_of_columns_does_not_matter(filled: Gateway, get: Get) -> None
     assert after == before
 
 
+@in_all_layouts
 @pytest.mark.parametrize(
     "table", [table for table in TABLES if not table.endswith("_config_keys")]
 )

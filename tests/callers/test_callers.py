@@ -47,14 +47,6 @@ MASK = "*" * 24
 
 Get = Callable[..., TestResponse]
 
-both_layouts = pytest.mark.parametrize("layout", ["april", "july"])
-
-
-@pytest.fixture
-def layout() -> str:
-    """One layout, where both would only take twice as long to say the same."""
-    return "july"
-
 
 @pytest.fixture
 def no_background_check(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -383,7 +375,6 @@ def test_other_callers_do_not_need_the_file_of_api_keys(
 # Virtual keys
 
 
-@both_layouts
 def test_a_virtual_key_is_found_by_the_hash_of_its_value(
     filled: Gateway, get: Get, source: str
 ) -> None:
@@ -440,7 +431,6 @@ def test_an_unknown_virtual_key_is_refused(
     assert refusal(response) == invalid("The virtual key is not known.")
 
 
-@both_layouts
 def test_an_inactive_virtual_key_is_refused(
     filled: Gateway, get: Get, source: str
 ) -> None:
@@ -560,7 +550,6 @@ def with_more_keys(filled: Gateway) -> Gateway:
     return filled
 
 
-@both_layouts
 @pytest.mark.parametrize(("virtual_key_id", "expected"), SEES)
 def test_a_virtual_key_sees_the_teams_of_its_customer_or_its_lone_team(
     with_more_keys: Gateway,
@@ -675,7 +664,6 @@ def test_the_scope_all_does_not_take_an_inactive_virtual_key(
     assert refusal(response) == invalid("The virtual key is not active.")
 
 
-@both_layouts
 @pytest.mark.parametrize("kind", ["virtual key", "virtual-key JWT"])
 def test_virtual_key_callers_see_every_value_masked(
     filled: Gateway, get: Get, source: str, kind: str

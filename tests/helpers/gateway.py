@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from peewee import SqliteDatabase
 
 import models
@@ -16,6 +17,9 @@ T0 = "2026-04-01 10:00:00+00:00"
 T1 = "2026-04-01 10:00:00.000000001+00:00"
 T2 = "2026-04-01 10:00:00.5+00:00"
 T3 = "2026-04-02 09:30:00.175193779+00:00"
+
+# Of a test that reads a database: how its tables are laid out must not matter.
+in_all_layouts = pytest.mark.parametrize("layout", models.LAYOUTS)
 
 
 class Gateway:

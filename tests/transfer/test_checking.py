@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway import T0, Gateway
+from gateway import T0, Gateway, in_all_layouts
 from reading import rows_of
 
 import models
@@ -82,6 +82,7 @@ def lines(gateway: Gateway) -> list[str]:
     return [str(finding) for finding in check_rows(rows_of(gateway.path))]
 
 
+@in_all_layouts
 def test_nothing_is_found_where_nothing_is_odd(whole: Gateway) -> None:
     assert lines(whole) == []
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from exported import taken_back
-from gateway import T0, T1, T2, T3, Gateway, add_model_configs
+from gateway import T0, T1, T2, T3, Gateway, add_model_configs, in_all_layouts
 from reading import answers, rows_of
 
 import models
@@ -82,6 +82,7 @@ def with_providers(gateway: Gateway) -> None:
     gateway.execute("UPDATE config_keys SET provider_id = 2 WHERE id = 2")
 
 
+@in_all_layouts
 def test_a_little_of_everything_comes_back(filled: Gateway, into: str) -> None:
     with_providers(filled)
 
@@ -328,7 +329,6 @@ def with_model_configs(gateway: Gateway) -> None:
     gateway.execute("DELETE FROM governance_budgets WHERE id = 'b-user'")
 
 
-@pytest.mark.parametrize("layout", ["july"])
 def test_model_configs_come_back(filled: Gateway, into: str) -> None:
     with_model_configs(filled)
 
@@ -338,7 +338,6 @@ def test_model_configs_come_back(filled: Gateway, into: str) -> None:
     assert len(rows_of(back)[models.ModelConfig]) == 9
 
 
-@pytest.mark.parametrize("layout", ["july"])
 def test_a_model_config_lists_its_budgets_which_name_no_owner(
     filled: Gateway, into: str
 ) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from captures import comparable
 from config_files import BUDGET, CUSTOMER, KEY, LIMIT, TEAM, governance
-from gateway import Gateway, fill
+from gateway import Gateway, fill, in_all_layouts
 from reading import answers, files_in, select, the_key
 
 from store.own import NotOurs
@@ -1352,6 +1352,7 @@ def _raise(*args: Any) -> None:
 # What is not ours
 
 
+@in_all_layouts
 def test_a_gateways_database_is_refused_untouched(
     load: Load, database: Path, layout: Any
 ) -> None:
@@ -1462,7 +1463,6 @@ def captured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("name", ["customers", "teams"])
 def test_a_real_config_gives_the_answers_of_its_gateways_database(
     captured: dict[str, Any], name: str
 ) -> None:

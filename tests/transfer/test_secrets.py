@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from credentials import SECRET
 from flask.testing import FlaskClient
-from gateway import Gateway
+from gateway import Gateway, in_all_layouts
 from werkzeug.test import TestResponse
 
 import models
@@ -149,6 +149,7 @@ def test_the_columns_of_this_test_are_all_that_hold_secrets() -> None:
     assert every - plain == set(SECRET_COLUMNS)
 
 
+@in_all_layouts
 @pytest.mark.parametrize(
     "kind", ["management API key", "admin JWT", "virtual key", "virtual-key JWT"]
 )

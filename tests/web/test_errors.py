@@ -55,12 +55,6 @@ def whole_body(
 
 
 @pytest.fixture
-def layout() -> str:
-    """One layout: errors do not depend on it."""
-    return "july"
-
-
-@pytest.fixture
 def ask(client: FlaskClient, api_key: str) -> Callable[..., TestResponse]:
     """ask(path, "POST"): a request with the API key, unless `token` says otherwise."""
 

@@ -26,12 +26,6 @@ Ask = Callable[..., TestResponse]
 
 
 @pytest.fixture
-def layout() -> str:
-    """One layout: nothing here depends on it."""
-    return "july"
-
-
-@pytest.fixture
 def ask(client: FlaskClient, api_key: str) -> Ask:
     """ask(path, {"X-Request-Id": "1"}): a GET with the API key and more headers."""
 
