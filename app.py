@@ -20,12 +20,22 @@ from commands.command_line import register_commands
 from models import MODELS, REQUIRED
 from settings import load_settings, unknown_settings
 from snapshot.keeper import Keeper, readiness
+from snapshot.sources import SnapshotSource
 from store.encryption import load_encryption
 from store.readers import open_reader
 from web.access_log import log_request, sane_request_id, set_up_logging
 from web.cors import cors
 from web.error_responses import register_error_handlers
-from web.lists import CUSTOMERS, TEAMS, List, Lists, asked_of
+from web.lists import (
+    CALLER,
+    CUSTOMERS,
+    LISTS,
+    SOURCE,
+    TEAMS,
+    List,
+    Lists,
+    asked_of,
+)
 from web.short_cut import ALIVE, HEALTH_PATH, ShortCut, request_problem
 from web.surroundings import Surrounded
 
@@ -47,13 +57,14 @@ def create_app(settings: Mapping[str, str] | None = None) -> Flask:
     encryption = load_encryption(loaded)
     reader = open_reader(loaded.database, MODELS, REQUIRED, encryption)
     keeper = Keeper(reader, loaded.snapshot_seconds)
+    app.extensions["create_app"] = create_app  # for commands that need another
     app.extensions["settings"] = loaded
     app.extensions["encryption"] = encryption
     app.extensions["authenticator"] = authenticator
     app.extensions["keeper"] = keeper
     app.extensions["lists"] = Lists(authenticator, keeper)
     set_up_logging()
-    for problem in unknown_settings():
+    for problem in unknown_settings() if settings is None else ():
         log.warning("%s", problem)
     register_error_handlers(app)
     register_commands(app)
@@ -64,6 +75,7 @@ def create_app(settings: Mapping[str, str] | None = None) -> Flask:
     surroundings = cors(loaded)
     short_cut = ShortCut(app.wsgi_app, app.extensions["lists"])
     entrance = Surrounded(short_cut, surroundings)
+    app.extensions["connections"] = []  # what is between granian and the dispatcher
     app.extensions["entrance"] = app.wsgi_app = entrance  # type: ignore[method-assign]
     return app
 
@@ -92,7 +104,8 @@ def show_readiness() -> Response:
 
     Ready is a service whose database mode answers whoever may call.
     """
-    keeper = cast(Keeper, current_app.extensions["keeper"])
+    ours = current_app.extensions["keeper"]
+    keeper = cast(SnapshotSource, request.environ.get(SOURCE, ours))
     authenticator = cast(Authenticator, current_app.extensions["authenticator"])
     keeper.start()
     state = keeper.state()
@@ -103,9 +116,10 @@ def show_readiness() -> Response:
 
 def answer(of: List) -> Response:
     """Answer a list where the short cut did not: HEAD requests, and failures."""
-    all_lists = cast(Lists, current_app.extensions["lists"])
+    ours = current_app.extensions["lists"]
+    all_lists = cast(Lists, request.environ.get(LISTS, ours))
     asked = asked_of(request.environ)
-    g.caller = all_lists.identify(of, asked)
+    g.caller = request.environ[CALLER] = all_lists.identify(of, asked)
     found = all_lists.find(of, asked, g.caller)
     sent = all_lists.reply(found, asked, head=request.method == "HEAD")
     response = Response(sent.body, sent.status, sent.headers)

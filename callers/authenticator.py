@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import partial
+from functools import cached_property, lru_cache, partial
+from urllib.parse import quote
 
 import values
 from callers.api_keys import PREFIX, RANDOM_LENGTH, ApiKeyReader
@@ -22,6 +23,7 @@ from snapshot.snapshot import EVERYTHING, Scope, Snapshot
 from store.failures import DatabaseUnavailable
 
 VIRTUAL_KEY_PREFIX = "sk-bf-"
+REMEMBERED_CALLERS = 4096
 # Other schemes, which messages name; what is none of these may itself be a token.
 _SCHEMES = {"basic": "Basic", "digest": "Digest", "negotiate": "Negotiate"}
 
@@ -50,6 +52,12 @@ class Caller:
     virtual_key_id: str = ""
     value_hash: str = ""
     name: str = ""  # of a management API key
+
+    @cached_property
+    def shown(self) -> str:
+        """What the log calls the caller."""
+        kind = self.kind.replace(" ", "-")
+        return f"{kind}:{quote(self.name)}" if self.name else kind
 
 
 class Authenticator:
@@ -114,7 +122,7 @@ class Authenticator:
         if kind is Kind.VIRTUAL_KEY:
             _require_taken(kind, taken)
             value_hash = hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
-            return Caller(kind, value_hash=value_hash)
+            return _caller(kind, value_hash=value_hash)
         if kind is Kind.MANAGEMENT_KEY:
             return _management_caller(find_api_key(token))
         return _jwt_caller(lambda: verify(token), taken)
@@ -148,9 +156,9 @@ def _jwt_caller(verify: Callable[[], Claims], taken: tuple[Kind, ...]) -> Caller
             _require_taken(Kind.JWT, taken)
         raise InvalidCredentials(f"The JWT is not valid: {problem}.") from None
     if claims.role == "admin":
-        caller = Caller(Kind.ADMIN_JWT)
+        caller = _caller(Kind.ADMIN_JWT)
     else:
-        caller = Caller(Kind.VIRTUAL_KEY_JWT, virtual_key_id=claims.subject)
+        caller = _caller(Kind.VIRTUAL_KEY_JWT, virtual_key_id=claims.subject)
     _require_taken(caller.kind, taken)
     return caller
 
@@ -201,9 +209,9 @@ def _management_caller(api_key: Row | None) -> Caller:
         raise InvalidCredentials("The management API key is not known.")
     if api_key.revoked_at:
         raise InvalidCredentials("The management API key was revoked.")
-    if values.has_passed(api_key.expires_at, datetime.now(UTC)):
+    if _has_passed(api_key.expires_at):
         raise InvalidCredentials("The management API key has expired.")
-    return Caller(Kind.MANAGEMENT_KEY, name=api_key.name)
+    return _caller(Kind.MANAGEMENT_KEY, name=api_key.name)
 
 
 def _require_alive(virtual_key: Row) -> None:
@@ -213,17 +221,30 @@ def _require_alive(virtual_key: Row) -> None:
         active = False  # with credentials, doubt is a no
     if not active:
         raise InvalidCredentials("The virtual key is not active.")
-    if values.has_passed(virtual_key.expires_at, datetime.now(UTC)):
+    if _has_passed(virtual_key.expires_at):
         raise InvalidCredentials("The virtual key has expired.")
+
+
+def _has_passed(expires_at: str | None) -> bool:
+    return bool(expires_at) and values.has_passed(expires_at, datetime.now(UTC))
 
 
 def _loopback_caller(remote: str | None) -> Caller:
     try:
-        loopback = ipaddress.ip_address(remote or "").is_loopback
+        # A Unix socket's clients have no address.
+        loopback = remote == "" or ipaddress.ip_address(remote or "").is_loopback
     except ValueError:
         loopback = False
     if not loopback:
         raise MissingCredentials(
             "Authentication is off, and then only loopback addresses are answered."
         )
-    return Caller(Kind.NOBODY)
+    return _caller(Kind.NOBODY)
+
+
+@lru_cache(REMEMBERED_CALLERS)
+def _caller(
+    kind: Kind, virtual_key_id: str = "", value_hash: str = "", name: str = ""
+) -> Caller:
+    """Return a caller; the same one to the same few who call again and again."""
+    return Caller(kind, virtual_key_id, value_hash, name)

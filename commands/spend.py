@@ -5,9 +5,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import click
-from flask import current_app
 
-from settings import Settings
+from commands.running import current_encryption, current_settings, fail
 
 if TYPE_CHECKING:
     from snapshot.spending import Spending
@@ -135,9 +134,8 @@ def _rows() -> Any:
     from store.failures import DatabaseUnavailable
     from store.readers import read_once
 
-    settings: Settings = current_app.extensions["settings"]
-    encryption = current_app.extensions["encryption"]
+    settings, encryption = current_settings(), current_encryption()
     try:
         return read_once(settings.database, MODELS, REQUIRED, encryption)
     except DatabaseUnavailable as problem:
-        raise click.ClickException(str(problem)) from None
+        fail(str(problem))

@@ -6,6 +6,7 @@ from typing import Any
 import peewee
 
 from models import (
+    SHOWN_OWNERS,
     Budget,
     Customer,
     McpClient,
@@ -19,14 +20,15 @@ from models import (
     Row,
     Team,
     VirtualKey,
+    referring,
 )
 from store.relations import VIRTUAL_KEY, Index
 
 # Parts of so many entities, and so seldom changed, that all are made anew then.
 EVERYWHERE = (Provider, ProviderKey, McpClient)
 # Those whose budget_id says something, and those whose rate_limit_id does.
-OWNERS = (Customer, Team, VirtualKey, ProviderConfig)
-LIMITED = (*OWNERS, ModelConfig)
+OWNERS = tuple(SHOWN_OWNERS.values())
+LIMITED = tuple(model for model, _ in referring(RateLimit))
 
 Model = type[peewee.Model]
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from time import monotonic
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from errors import WouldWait
 from snapshot.snapshot import Snapshot
@@ -22,6 +22,16 @@ from store.rows import Mark
 log = logging.getLogger("governance")
 
 NO_SNAPSHOT = "no snapshot was taken yet"
+
+
+class Watcher(Protocol):
+    """Takes note of what a keeper does."""
+
+    def taken(self, seconds: float) -> None:
+        """The database was read anew, which took so long."""
+
+    def failed(self) -> None:
+        """A look at the database failed."""
 
 
 class Keeper:
@@ -40,6 +50,7 @@ class Keeper:
         self._stop = threading.Event()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
+        self.watcher: Watcher | None = None
 
     def current(self, asked: float | None = None) -> Snapshot:
         """The snapshot of the database as it is now, or was at a moment after `asked`
@@ -88,6 +99,11 @@ class Keeper:
     def age(self) -> int:
         """Whole seconds since the remembered snapshot was last known to be current."""
         return int(monotonic() - self._known_current)
+
+    @property
+    def has_snapshot(self) -> bool:
+        """Whether a snapshot was ever taken."""
+        return self._snapshot is not None
 
     def start(self) -> None:
         """Start the background check, once in each process."""
@@ -152,6 +168,8 @@ class Keeper:
             if isinstance(self._failure, DatabaseUnavailable):
                 log.info("database available again: %s", self._reader.path)
             self._failure = None
+        if self._failure is not None and self.watcher is not None:
+            self.watcher.failed()
 
     def _refresh(self) -> None:
         looked = monotonic()
@@ -160,6 +178,8 @@ class Keeper:
             with _no_collecting():
                 self._take()
             self._mark = mark
+            if self.watcher is not None:
+                self.watcher.taken(monotonic() - looked)
         self._known_current = looked
 
     def _take(self) -> None:

@@ -147,7 +147,10 @@ class LoggedFile(DatabaseFiles):
             raise
 
     def version(self, found: Found) -> tuple[object, ...]:
-        self._find_index()
+        # Who made the index anew meanwhile writes to the log next, which changes its
+        # time: the copy that is made then finds it.
+        if self._index is None:
+            self._find_index()
         log = cast(os.stat_result, found.log)
         # The index has its header twice: one caught while it is written differs, too.
         header = self._index_bytes()[:96]

@@ -12,6 +12,7 @@ import sys
 PENDING = (0x40000000, 1)
 RESERVED = (0x40000001, 1)
 SHARED = (0x40000002, 510)
+ALL = (0x40000000, 512)
 INDEX_IN_USE = (128, 1)  # of a write-ahead log's index, by all who have it open
 
 # Asking for an open file shows the locks of this process as well, where that is known.
@@ -22,6 +23,8 @@ _FLOCK = struct.Struct("qqihh" if _MACOS else "hhqqi")
 
 def is_being_written(descriptor: int) -> bool:
     """Return True while a process writes to a database, or is about to."""
+    if not _conflicts(descriptor, ALL, fcntl.F_RDLCK):
+        return False
     places = (PENDING, SHARED)
     return any(_conflicts(descriptor, place, fcntl.F_RDLCK) for place in places)
 

@@ -14,10 +14,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import values
 from addresses import PostgresUrl
-from models import MODELS, create_table
+from models import MODELS, Model, create_table
 from store.failures import IS_MISSING
 from store.own import APPLICATION_ID, BUSY_SECONDS, NotOurs
-from store.own_tables import Model
 from store.postgres import Connection, PostgresDatabase, connect
 from store.postgres_failures import failure_reason, write_failure_reason
 from store.rows import Models

@@ -31,6 +31,7 @@ LOCK_WAIT_SECONDS = 1.0  # writers hold the lock for milliseconds
 LOCK_WAIT_AGAIN_SECONDS = 0.1  # while it stays locked, requests must not pile up
 LOCK_POLL_SECONDS = 0.005
 SETTLED_NANOSECONDS = 5 * 10**9  # longer than the coarsest file time, FAT's 2 s
+FAILURES = (peewee.DatabaseError, sqlite3.Error, OSError, Unreadable)
 READINGS = 20  # of a file that is replaced while it is read
 
 T = TypeVar("T")
@@ -69,8 +70,10 @@ class Reader:
 
     def mark_at_once(self) -> Mark:
         """Return the mark without waiting; DatabaseUnavailable if it is locked, too."""
-        with self._failures_named():
+        try:  # as in `_failures_named`, which takes longer than the look itself
             return self._unless_replaced(self._mark)
+        except FAILURES as problem:
+            raise self._unavailable(problem) from problem
 
     def settled(self) -> Mark | None:
         """Return the identity, time and size of a file that did not change for seconds.
@@ -136,8 +139,8 @@ class Reader:
     def _mark(self, found: Found) -> Mark:
         files = self._open(found)
         main = found.main
-        identity = (*found.location, main.st_mtime_ns, main.st_size)
-        return *identity, *files.version(found)
+        version = files.version(found)
+        return found.location, main.st_mtime_ns, main.st_size, *version
 
     def _with_image(self, use: Callable[[SqliteDatabase], T]) -> T:
         """Call `use` with a copy of the database, in memory."""
@@ -191,12 +194,16 @@ class Reader:
     def _failures_named(self) -> Iterator[None]:
         try:
             yield
-        except (peewee.DatabaseError, sqlite3.Error, OSError, Unreadable) as problem:
-            name = self._files.location.name if self._files else self._name
-            reason = failure_reason(problem, name)
-            if reason != IS_LOCKED:
-                self.close()
-            raise DatabaseUnavailable(self.path, reason) from problem
+        except FAILURES as problem:
+            raise self._unavailable(problem) from problem
+
+    def _unavailable(self, problem: Exception) -> DatabaseUnavailable:
+        """Return what callers are given for a failure, which closes the files."""
+        name = self._files.location.name if self._files else self._name
+        reason = failure_reason(problem, name)
+        if reason != IS_LOCKED:
+            self.close()
+        return DatabaseUnavailable(self.path, reason)
 
 
 class _Image(SqliteDatabase):

@@ -17,6 +17,7 @@ from callers.tokens import make_token
 from models import LAYOUTS, Layout
 
 if TYPE_CHECKING:
+    from controlled import Controlled
     from postgres_server import Server
 
 
@@ -142,6 +143,37 @@ def get(client: FlaskClient, api_key: str) -> Callable[..., TestResponse]:
         return client.get(_path(name), query_string=query, headers=_bearer(token))
 
     return get
+
+
+@pytest.fixture
+def own_database(tmp_path: Path) -> Path:
+    """A database of our own with one team, Red."""
+    from transfer.loading import load_document
+
+    red = {"id": "acme", "name": "Acme", "teams": [{"id": "r", "name": "Red"}]}
+    load_document({"customers": [red]}, "data", tmp_path / "config.db")
+    return tmp_path / "config.db"
+
+
+@pytest.fixture
+def run(make_app: Callable[..., Flask]) -> Iterator[Callable[..., "Controlled"]]:
+    """Runs services that tests can drive, over a database of our own or None."""
+    from controlled import Controlled
+
+    running: list[Controlled] = []
+
+    def run(database: Path | None, **options: Any) -> Controlled:
+        running.append(Controlled(make_app(), database, SECRET, **options))
+        return running[-1]
+
+    yield run
+    for each in running:
+        each.close()
+
+
+@pytest.fixture
+def service(run: Callable[..., "Controlled"], own_database: Path) -> "Controlled":
+    return run(own_database)
 
 
 def _path(name: str) -> str:

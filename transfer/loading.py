@@ -12,6 +12,7 @@ from models import (
     MODELS,
     REQUIRED,
     McpClient,
+    Model,
     ModelConfig,
     Provider,
     ProviderKey,
@@ -23,7 +24,7 @@ from store.own import writing
 from store.own_tables import Tables
 from store.readers import read_once
 from store.rows import Rows
-from transfer.draft import Draft, Model
+from transfer.draft import Draft
 from transfer.linking import link
 from transfer.merging import Merge
 from transfer.read_answers import Recorded, is_captured
@@ -109,6 +110,29 @@ def load_documents(
         keep=unlisted,
         encryption=encryption,
     )
+
+
+def load_document(
+    document: Any,
+    source: str,
+    database: Address,
+    *,
+    fresh: bool = False,
+    encryption: Encryption | None = None,
+) -> Loaded:
+    """Load one parsed document of any kind that files may have; see load_files.
+
+    With `fresh` nothing stays of what was there, not even usage, times or what was
+    generated: it is as though the database had been empty.
+    """
+    drafts = _Drafts(encryption)
+    drafts.add(document, source)
+    finished = drafts.finish()
+    with writing(database, encryption) as tables:
+        old = tables.read()
+        base: Tables = {model: {} for model in old} if fresh else old
+        counts = tables.change(old, merge(finished, base, base))
+    return Loaded(counts, [note for draft in finished for note in _notes(draft)])
 
 
 def read_files(

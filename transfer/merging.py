@@ -14,6 +14,7 @@ from models import (
     Customer,
     McpClient,
     McpConfig,
+    Model,
     ModelConfig,
     Provider,
     ProviderConfig,
@@ -23,10 +24,11 @@ from models import (
     Team,
     VirtualKey,
     columns,
+    referring,
 )
 from store.own_tables import Tables, key_names
 from transfer.config_fields import VALUE_PREFIX, value_hash
-from transfer.draft import Draft, Item, Model
+from transfer.draft import Draft, Item
 from values import stored_time
 
 USAGE = {
@@ -42,12 +44,13 @@ DEFAULTS: dict[Model, dict[str, Any]] = {
     VirtualKey: {"is_active": True},
     ProviderKey: {"enabled": True},
 }
-# The columns that name a thing whose id may have been made.
-_NAMING = {
-    Customer: ("customer_id",),
-    Team: ("team_id",),
-    VirtualKey: ("virtual_key_id", "scope_id"),
+# The columns that name a thing whose id may have been made. A model config names a
+# virtual key in its scope, too.
+_NAMING: dict[Model, set[str]] = {
+    model: {column for _, column in referring(model)}
+    for model in (Customer, Team, VirtualKey)
 }
+_NAMING[VirtualKey].add("scope_id")
 
 
 class Merge:
@@ -134,7 +137,7 @@ class Merge:
                 item.values["id"] = renamed.get(item.values["id"], item.values["id"])
             self._rename(naming, renamed)
 
-    def _rename(self, naming: tuple[str, ...], renamed: dict[Any, Any]) -> None:
+    def _rename(self, naming: set[str], renamed: dict[Any, Any]) -> None:
         for items in self.draft.items.values() if renamed else ():
             for item in items:
                 for name in naming:

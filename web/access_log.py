@@ -5,13 +5,11 @@ And the request ids, which stand in these lines.
 
 import logging
 import re
-import secrets
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
-from datetime import UTC, datetime
 from functools import lru_cache
-from time import gmtime, monotonic
+from random import getrandbits
+from time import gmtime, monotonic, strftime, time
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
@@ -38,6 +36,7 @@ _SHOWN_PARAMETERS = {"customer_id", "from_memory", "limit", "offset", "search"}
 SHOWN_LENGTH = 300  # characters of a path, and of a query
 READ_LENGTH = 2000  # so many of a long one are looked through for tokens
 MOST_ENCODED = 4
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%S"
 UTF_8 = ("utf-8", "replace")
 _TELLING_HEADERS = (
     "HTTP_AUTHORIZATION",
@@ -62,7 +61,7 @@ class TokenHidingFormatter(logging.Formatter):
 _handler = logging.StreamHandler(sys.stderr)
 _handler.setFormatter(
     TokenHidingFormatter(
-        "%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S"
+        "%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", TIME_FORMAT
     )
 )
 
@@ -101,23 +100,30 @@ def log_request(
     """
     if not log.isEnabledFor(logging.INFO):
         return
-    method, query = environ["REQUEST_METHOD"], environ.get("QUERY_STRING", "")
     took = (monotonic() - began) * 1000
+    method = environ["REQUEST_METHOD"]
     line = (
         f"{method if method in _KNOWN_METHODS else 'OTHER'}"
-        f" {_short(_shown_path, environ['PATH_INFO'])}"
-        f"{_short(_shown_query, query) if query else ''}"
+        f" {_shown_target(environ['PATH_INFO'], environ.get('QUERY_STRING', ''))}"
         f" {status} {'-' if size is None else size} {took:.2f}ms {request_id}"
-        f" {environ.get('REMOTE_ADDR') or '-'}"
-        f" {_shown_caller(caller) if caller else '-'}"
+        f" {environ.get('REMOTE_ADDR') or '-'} {caller.shown if caller else '-'}"
     )
-    if _handler not in _logger.handlers or _handler.stream is None:
+    stream = _handler.stream
+    if _handler not in _logger.handlers or stream is None:
         log.info("%s", line)  # somebody else handles our lines
         return
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00")
-    with suppress(OSError, ValueError):  # where it cannot be told, it still is answered
-        _handler.stream.write(f"{now}Z INFO {line}\n")
-        _handler.stream.flush()
+    try:
+        stream.write(f"{_time_text(time())} INFO {line}\n")
+        stream.flush()
+    except (OSError, ValueError):
+        pass  # where it cannot be logged, it still is answered
+
+
+def logged_target(environ: Mapping[str, Any]) -> tuple[str, str]:
+    """Return a request's path and its query, as its line in the log has them."""
+    path, query = environ["PATH_INFO"], environ.get("QUERY_STRING", "")
+    shown_path, _, shown_query = _shown_target(path, query).partition("?")
+    return shown_path, shown_query
 
 
 def sane_request_id(environ: Mapping[str, Any]) -> str:
@@ -130,7 +136,7 @@ def sane_request_id(environ: Mapping[str, Any]) -> str:
         sent = [environ[name] for name in _TELLING_HEADERS if name in environ]
         if not any(_tells(given, credential) for credential in sent):
             return given
-    return secrets.token_hex(16)
+    return f"{getrandbits(128):032x}"  # nobody has to be kept from guessing it
 
 
 def _tells(request_id: str, credential: str) -> bool:
@@ -143,15 +149,23 @@ def _tells(request_id: str, credential: str) -> bool:
     return any(len(part) >= TELLING_LENGTH and part in request_id for part in parts)
 
 
-def _short(show: Any, text: str) -> str:
-    """Return a part of a line, cut if it is long, and only remembered if it is not."""
-    if len(text) <= SHOWN_LENGTH:
-        shown: str = show(text)
-        return shown
-    return f"{show.__wrapped__(text[:READ_LENGTH])[:SHOWN_LENGTH]}..."
+def _shown_target(path: str, query: str) -> str:
+    """Return a path and a query as they are logged; only short ones are remembered."""
+    if len(path) <= SHOWN_LENGTH and len(query) <= SHOWN_LENGTH:
+        return _remembered_target(path, query)
+    shown_path = _shown_path(path[:READ_LENGTH])
+    if len(path) > SHOWN_LENGTH:
+        shown_path = f"{shown_path[:SHOWN_LENGTH]}..."
+    # Taking a long query apart would take its time.
+    shown_query = "?..." if len(query) > SHOWN_LENGTH else _shown_query(query)
+    return shown_path + shown_query
 
 
 @lru_cache(256)
+def _remembered_target(path: str, query: str) -> str:
+    return _shown_path(path) + _shown_query(query)
+
+
 def _shown_path(path: str) -> str:
     return quote(_without_tokens(path.encode("latin-1", "replace").decode(*UTF_8)))
 
@@ -167,10 +181,9 @@ def _without_tokens(text: str) -> str:
     return hide_tokens(text) if hidden == bare else hidden
 
 
-@lru_cache(256)
 def _shown_query(query: str) -> str:
-    if len(query) > SHOWN_LENGTH:
-        return "?"  # taking it apart would take its time
+    if not query:
+        return ""
     shown = []
     for name, value in parse_qsl(query, keep_blank_values=True):
         value = _without_tokens(value) if name in _SHOWN_PARAMETERS else "***"
@@ -178,7 +191,12 @@ def _shown_query(query: str) -> str:
     return f"?{'&'.join(shown)}"
 
 
-@lru_cache(256)
-def _shown_caller(caller: Caller) -> str:
-    kind = caller.kind.replace(" ", "-")
-    return f"{kind}:{quote(caller.name)}" if caller.name else kind
+def _time_text(now: float) -> str:
+    """Return a Unix time as the formatter of our other lines writes it."""
+    seconds = int(now)
+    return f"{_second_text(seconds)}.{int((now - seconds) * 1000):03}Z"
+
+
+@lru_cache(2)
+def _second_text(seconds: int) -> str:
+    return strftime(TIME_FORMAT, gmtime(seconds))

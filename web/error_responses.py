@@ -24,12 +24,32 @@ def register_error_handlers(app: Flask) -> None:
     app.register_error_handler(Exception, _unforeseen)
 
 
+def error_body(error: ApiError, request_id: str) -> bytes:
+    """Return the documented body of an error."""
+    body: dict[str, Any] = {
+        "event_id": request_id,
+        "status_code": error.status,
+        "error": {
+            "code": error.code,
+            "message": error.message,
+            "param": error.param,
+            "event_id": request_id,
+        },
+        "extra_fields": {},
+    }
+    return orjson.dumps(ErrorSchema().dump(body))
+
+
+def error_headers(status: int) -> list[tuple[str, str]]:
+    """Return the headers that errors of some statuses have."""
+    if status == 401:
+        return [("WWW-Authenticate", "Bearer")]
+    return [("Retry-After", str(RETRY_AFTER_SECONDS))] if status == 503 else []
+
+
 def _api_error(error: ApiError) -> Response:
     response = _respond(error)
-    if error.status == 401:
-        response.headers["WWW-Authenticate"] = "Bearer"
-    if error.status == 503:
-        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    response.headers.extend(error_headers(error.status))
     return response
 
 
@@ -61,16 +81,5 @@ def _unforeseen(error: Exception) -> Response:
 
 
 def _respond(error: ApiError) -> Response:
-    body: dict[str, Any] = {
-        "event_id": g.request_id,
-        "status_code": error.status,
-        "error": {
-            "code": error.code,
-            "message": error.message,
-            "param": error.param,
-            "event_id": g.request_id,
-        },
-        "extra_fields": {},
-    }
-    dumped = orjson.dumps(ErrorSchema().dump(body))
-    return Response(dumped, error.status, mimetype="application/json")
+    body = error_body(error, g.request_id)
+    return Response(body, error.status, mimetype="application/json")

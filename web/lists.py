@@ -8,12 +8,14 @@ from typing import Any, NamedTuple, cast
 from urllib.parse import parse_qsl
 
 from marshmallow import ValidationError
+from werkzeug.datastructures import Accept
+from werkzeug.http import parse_accept_header
 
 from callers.authenticator import Authenticator, Caller, Kind
 from errors import ApiError, WouldWait
 from schemas import CustomersQuerySchema, Query, TeamsQuerySchema
-from snapshot.keeper import Keeper
 from snapshot.snapshot import Answer, Scope, Snapshot
+from snapshot.sources import SnapshotSource
 from web.streams import StreamLimit
 
 REMEMBERED_LENGTH = 1000  # characters of a query; longer ones are loaded each time
@@ -48,7 +50,15 @@ CUSTOMERS = List(
     (Kind.MANAGEMENT_KEY,),
     CustomersQuerySchema(),
 )
+HEADERS = (
+    ("Cache-Control", "private, no-cache"),
+    ("Vary", "Authorization, Accept-Encoding"),
+)
+JSON = ("Content-Type", "application/json")
 ASKED = "governance.asked"  # where a WSGI environment keeps what it asks
+# and, under a fault, the snapshots and the lists to answer from instead.
+SOURCE, LISTS = "governance.source", "governance.lists"
+CALLER = "governance.caller"  # and who asks, once that is known
 
 PATHS = {"/api/governance/teams": TEAMS, "/api/governance/customers": CUSTOMERS}
 
@@ -89,7 +99,7 @@ class Reply(NamedTuple):
 class Lists:
     """Answers the lists. May be used by many threads."""
 
-    def __init__(self, authenticator: Authenticator, keeper: Keeper) -> None:
+    def __init__(self, authenticator: Authenticator, keeper: SnapshotSource) -> None:
         self._authenticator = authenticator
         self._keeper = keeper
         self._streams = StreamLimit()
@@ -152,16 +162,12 @@ class Lists:
         """
         answer, zipped, whole, age = found
         etag = answer.zipped_etag if zipped else answer.etag
-        headers = [
-            ("Cache-Control", "private, no-cache"),
-            ("Vary", "Authorization, Accept-Encoding"),
-            ("ETag", etag),
-        ]
+        headers = [*HEADERS, ("ETag", etag)]
         if age is not None:
             headers.append(("Age", str(age)))
-        if _has_it(asked.if_none_match, etag):
+        if asked.if_none_match is not None and _has_it(asked.if_none_match, etag):
             return Reply("304 Not Modified", headers, [], None)
-        headers.append(("Content-Type", "application/json"))
+        headers.append(JSON)
         body = answer.plain
         if zipped:
             headers.append(("Content-Encoding", "gzip"))
@@ -177,9 +183,8 @@ class Lists:
         return Reply("200 OK", headers, sent, body.size)
 
     def _found(self, answer: Answer, asked: Asked, query: Query) -> Found:
-        zipped = GZIP_MINIMUM <= answer.plain.size <= GZIP_MAXIMUM and accepts_gzip(
-            asked.accept_encoding
-        )
+        worth = GZIP_MINIMUM <= answer.plain.size <= GZIP_MAXIMUM
+        zipped = worth and accepts_gzip(asked.accept_encoding)
         age = self._keeper.age() if query.from_memory else None
         return Found(answer, zipped, not query.paged, age)
 
@@ -219,22 +224,12 @@ def accepts_gzip(accept_encoding: str | None) -> bool:
 
 @lru_cache(256)
 def _accepts_gzip(accept_encoding: str) -> bool:
-    weights: dict[str, float] = {}
-    for choice in accept_encoding.lower().split(","):
-        coding, _, weight = choice.partition(";")
-        digits = weight.strip().removeprefix("q=").strip()
-        try:
-            weights[coding.strip()] = float(digits or "1")
-        except ValueError:
-            weights[coding.strip()] = 0
-    return weights.get("gzip", weights.get("*", 0)) > 0
+    return parse_accept_header(accept_encoding, Accept).quality("gzip") > 0
 
 
-def _has_it(if_none_match: str | None, etag: str) -> bool:
+def _has_it(if_none_match: str, etag: str) -> bool:
     # Weak comparison: W/ before a tag does not matter (RFC 9110, 13.1.2).
-    return if_none_match is not None and (
-        etag in if_none_match or if_none_match.strip() == "*"
-    )
+    return etag in if_none_match or if_none_match.strip() == "*"
 
 
 def asked_of(environ: Mapping[str, Any]) -> Asked:

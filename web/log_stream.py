@@ -6,6 +6,7 @@ Writing to it directly would stop a thread in the middle of a request.
 
 import os
 import select
+import stat
 import threading
 import time
 from collections import deque
@@ -14,6 +15,7 @@ from datetime import UTC, datetime
 
 WAITING_LINES = 10_000  # some megabytes, until lines are dropped
 ATOMIC_BYTES = 4096  # what a pipe that can be written to takes at once (POSIX)
+FILE_BYTES = 2**20
 BATCH_SECONDS = 0.01  # lines of so long are written at once
 
 
@@ -25,6 +27,9 @@ class LogStream:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        # A file takes all at once; others as much as they can without waiting.
+        is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        self._piece = FILE_BYTES if is_file else ATOMIC_BYTES
         self._lines: deque[str] = deque()
         self._dropped = 0
         self._counting = threading.Lock()
@@ -75,7 +80,7 @@ class LogStream:
         while view:
             select.select([], [self._descriptor], [])  # it may be a non-blocking one
             with suppress(BlockingIOError):
-                view = view[os.write(self._descriptor, view[:ATOMIC_BYTES]) :]
+                view = view[os.write(self._descriptor, view[: self._piece]) :]
 
 
 class CarefulStream:

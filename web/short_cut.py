@@ -12,6 +12,8 @@ from errors import ApiError
 from web.access_log import log_request, sane_request_id
 from web.lists import (
     ASKED,
+    CALLER,
+    LISTS,
     LONGEST_QUERY,
     MOST_PARAMETERS,
     PATHS,
@@ -45,8 +47,9 @@ class ShortCut:
             return self._flask(environ, start_response)
         asked = environ[ASKED] = asked_of(environ)
         try:
-            caller = self._lists.identify(of, asked)
-            found = self._lists.find(of, asked, caller)
+            lists = environ.get(LISTS, self._lists)
+            caller = lists.identify(of, asked)
+            found = lists.find(of, asked, caller)
             reply = self._reply(environ, asked, found, caller)
         except Exception:
             return self._flask(environ, start_response)  # which says what is wrong
@@ -62,7 +65,8 @@ class ShortCut:
             return None
         asked = environ[ASKED] = asked_of(environ)
         try:
-            found, caller = self._lists.find_at_once(of, asked)
+            lists = environ.get(LISTS, self._lists)
+            found, caller = lists.find_at_once(of, asked)
             return self._reply(environ, asked, found, caller)
         except Exception:
             return None
@@ -76,6 +80,7 @@ class ShortCut:
     def _reply(
         self, environ: Environ, asked: Asked, found: Found, caller: Caller
     ) -> Reply:
+        environ[CALLER] = caller
         reply = self._lists.reply(found, asked)
         request_id = sane_request_id(environ)
         reply.headers.append(("X-Request-Id", request_id))

@@ -36,7 +36,11 @@ class Surrounded:
 
     def __init__(self, inner: ShortCut, surroundings: Sequence[Surrounding]) -> None:
         self._inner = inner
-        self._surroundings = surroundings
+        self._surroundings = [*surroundings]
+
+    def surround(self, another: Surrounding) -> None:
+        """Put one more around all answers; before the first request."""
+        self._surroundings.append(another)
 
     def at_once(self, environ: Environ) -> Reply | None:
         """Return the answer to a request where nothing has to be waited for."""
@@ -63,8 +67,11 @@ class Surrounded:
         return reply.body
 
     def _instead(self, environ: Environ) -> Reply | None:
-        answers = (each.instead(environ) for each in self._surroundings)
-        return next((reply for reply in answers if reply is not None), None)
+        for each in self._surroundings:
+            reply = each.instead(environ)
+            if reply is not None:
+                return reply
+        return None
 
     def _complete(
         self, environ: Environ, status: int, headers: Headers, began: float
