@@ -163,9 +163,9 @@ def test_every_requirement_is_pinned_exactly() -> None:
     assert unpinned == []
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
-def test_a_source_module_starts_by_saying_what_lives_in_it(path: Path) -> None:
-    assert path.read_text().startswith('"""')
+def test_a_source_module_starts_by_saying_what_lives_in_it() -> None:
+    assert SOURCES
+    assert [path for path in SOURCES if not path.read_text().startswith('"""')] == []
 
 
 def test_no_test_imports_from_another() -> None:

@@ -121,25 +121,8 @@ def test_401_asks_for_a_bearer_token(
     ("param", "value", "rule"),
     [
         ("limit", "many", WHOLE_NUMBER),
-        ("limit", "-1", WHOLE_NUMBER),
-        ("limit", "+1", WHOLE_NUMBER),
-        ("limit", "1.0", WHOLE_NUMBER),
-        ("limit", "1e2", WHOLE_NUMBER),
-        ("limit", "0x10", WHOLE_NUMBER),
-        ("limit", "1_0", WHOLE_NUMBER),
-        ("limit", " 1", WHOLE_NUMBER),
-        ("limit", "1\n", WHOLE_NUMBER),
-        ("limit", "１", WHOLE_NUMBER),
-        ("limit", "²", WHOLE_NUMBER),
-        ("limit", "٣", WHOLE_NUMBER),
-        ("limit", "null", WHOLE_NUMBER),
         ("offset", "-1", WHOLE_NUMBER),
-        ("offset", "last", WHOLE_NUMBER),
         ("from_memory", "yes", TRUE_OR_FALSE),
-        ("from_memory", "2", TRUE_OR_FALSE),
-        ("from_memory", "true ", TRUE_OR_FALSE),
-        ("from_memory", "on", TRUE_OR_FALSE),
-        ("from_memory", "null", TRUE_OR_FALSE),
     ],
 )
 def test_400_names_the_parameter(
@@ -172,7 +155,6 @@ def test_empty_and_unknown_parameters_are_no_error(
     assert response.status_code == 200
 
 
-@pytest.mark.parametrize("token", [None, "bfst-" + "A" * 44], ids=["none", "unknown"])
 @pytest.mark.parametrize(
     "path",
     [
@@ -198,32 +180,48 @@ def test_empty_and_unknown_parameters_are_no_error(
     ],
 )
 def test_404_for_an_unknown_path_has_the_whole_body(
-    gateway: Gateway, ask: Get, path: str, token: str | None
+    gateway: Gateway, ask: Get, path: str
 ) -> None:
     # As it would arrive: the test client makes a host of a path that begins with //.
     environ = {"PATH_INFO": path.encode().decode("latin-1")}
 
-    response = ask("/", token=token, environ_overrides=environ)
+    response = ask("/", token=None, environ_overrides=environ)
 
     assert response.get_json() == whole_body(404, "not_found", NO_PATH)
     assert response.status_code == 404
 
 
-@pytest.mark.parametrize("token", [None, "bfst-" + "A" * 44], ids=["none", "unknown"])
-@pytest.mark.parametrize("path", [*LISTS, *HEALTH])
 @pytest.mark.parametrize(
-    "method", ["POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND", "get-it"]
+    ("path", "method"),
+    [
+        *((path, "POST") for path in (*LISTS, *HEALTH)),
+        *(
+            (TEAMS, m)
+            for m in ("PUT", "PATCH", "DELETE", "TRACE", "PROPFIND", "get-it")
+        ),
+    ],
 )
 def test_405_names_the_methods_that_work(
-    gateway: Gateway, ask: Get, path: str, method: str, token: str | None
+    gateway: Gateway, ask: Get, path: str, method: str
 ) -> None:
-    response = ask(path, method, token=token)
+    response = ask(path, method, token=None)
 
     assert response.get_json() == whole_body(405, "method_not_allowed", NO_METHOD)
     assert (response.status_code, response.headers["Allow"]) == (
         405,
         "GET, HEAD, OPTIONS",
     )
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "status"), [("/unknown", "GET", 404), (TEAMS, "POST", 405)]
+)
+def test_404_and_405_do_not_depend_on_the_credential(
+    gateway: Gateway, ask: Get, path: str, method: str, status: int
+) -> None:
+    responses = [ask(path, method, token=each) for each in (None, "bfst-" + "A" * 44)]
+
+    assert [response.status_code for response in responses] == [status, status]
 
 
 # Every error alike
@@ -409,23 +407,27 @@ def unavailable(reason: str) -> dict[str, Any]:
     return whole_body(503, "database_unavailable", message)
 
 
-@pytest.mark.parametrize("path", LISTS)
 @each_break
 def test_503_for_a_database_that_was_never_readable(
-    gateway: Gateway, ask: Get, source: str, path: str, break_it: Break, reason: str
+    gateway: Gateway, ask: Get, break_it: Break, reason: str
 ) -> None:
     break_it(gateway.path)
 
-    response = ask(path, query_string={"from_memory": str(source == "memory")})
+    responses = [
+        ask(path, query_string={"from_memory": from_memory})
+        for path in LISTS
+        for from_memory in ("false", "true")
+    ]
 
-    assert response.get_json() == unavailable(reason)
-    assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
+    for response in responses:
+        assert response.get_json() == unavailable(reason)
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
 
 
 @pytest.mark.usefixtures("no_background_check")
 @pytest.mark.parametrize("path", LISTS)
 @each_break
-def test_a_database_that_breaks_is_503_until_it_is_back(
+def test_a_database_that_breaks_is_503_until_it_is_back_and_memory_answers_meanwhile(
     filled: Gateway, ask: Get, path: str, break_it: Break, reason: str
 ) -> None:
     good = filled.path.with_name("good.db")
@@ -434,29 +436,15 @@ def test_a_database_that_breaks_is_503_until_it_is_back(
 
     break_it(filled.path)
     broken = ask(path)
+    remembered = ask(path, query_string="from_memory=true")
     if filled.path.is_dir():
         filled.path.rmdir()
     good.replace(filled.path)
     after = ask(path)
 
     assert broken.get_json() == unavailable(reason)
-    assert (after.status_code, after.data) == (200, before.data)
-
-
-@pytest.mark.usefixtures("no_background_check")
-@pytest.mark.parametrize("path", LISTS)
-@each_break
-def test_memory_goes_on_answering_when_the_database_breaks(
-    filled: Gateway, ask: Get, path: str, break_it: Break, reason: str
-) -> None:
-    before = ask(path)
-
-    break_it(filled.path)
-    broken = ask(path)
-    remembered = ask(path, query_string="from_memory=true")
-
-    assert broken.status_code == 503
     assert (remembered.status_code, remembered.data) == (200, before.data)
+    assert (after.status_code, after.data) == (200, before.data)
 
 
 @pytest.mark.usefixtures("short_wait", "no_background_check")
@@ -592,7 +580,8 @@ def test_a_failure_does_not_outlive_its_request(
         raise RuntimeError
 
     with monkeypatch.context() as broken:
-        broken.setattr(Snapshot, "_answer", fail)
+        broken.setattr(Snapshot, "teams", fail)
+        broken.setattr(Snapshot, "customers", fail)
         during = ask(path)
     after = ask(path)
 
