@@ -36,6 +36,7 @@ from web.lists import (
     Lists,
     asked_of,
 )
+from web.pages import pages
 from web.short_cut import ALIVE, HEALTH_PATH, ShortCut, request_problem
 from web.surroundings import Surrounded
 
@@ -72,6 +73,8 @@ def create_app(settings: Mapping[str, str] | None = None) -> Flask:
     app.after_request(finish_response)
     app.register_blueprint(lists)
     app.register_blueprint(health)
+    if loaded.pages == "on":
+        app.register_blueprint(pages)
     surroundings = cors(loaded)
     short_cut = ShortCut(app.wsgi_app, app.extensions["lists"])
     entrance = Surrounded(short_cut, surroundings)

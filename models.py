@@ -8,25 +8,20 @@ sense of them.
 
 import re
 from collections import namedtuple
-from collections.abc import Mapping
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 import peewee
-
-NO_OTHERS: Mapping[str, str] = {}  # types have the names that the columns say
-Layout = Literal["april", "may", "july", "own"]
 
 # Gateways of 2026 whose tables differ. April: owners name their budget. May: budgets
 # name the virtual key or provider config that owns them, alignment is the key's; what
 # April stored stands beside. July: budgets name every owner, model configs included.
 # Our own has the columns of all three: what a gateway of any kind has goes in and comes
 # out again as it was.
-LAYOUTS: tuple[Layout, ...] = ("april", "may", "july")
 
 
 class Column(peewee.Field):
-    """A column; `layouts` names those that have it, all where it is empty.
+    """A column, and what else is to be known of it.
 
     `refers_to` names the model whose primary key it holds. (A ForeignKeyField would be
     named after the object, and need to be deferred: budgets and their owners refer to
@@ -41,7 +36,7 @@ class Column(peewee.Field):
     def __init__(
         self,
         field_type: str,
-        *layouts: Layout,
+        *,
         holds: type | None = None,
         refers_to: str = "",
         secret: bool = False,
@@ -49,7 +44,6 @@ class Column(peewee.Field):
         **kwargs: Any,
     ) -> None:
         self.field_type = field_type  # type: ignore[misc]
-        self.layouts = frozenset(layouts)
         self.holds = holds
         self.refers_to = refers_to
         self.secret = secret
@@ -57,37 +51,37 @@ class Column(peewee.Field):
         super().__init__(null=not kwargs.get("primary_key"), **kwargs)
 
 
-def text(*layouts: Layout, **kwargs: Any) -> Column:
-    return Column("TEXT", *layouts, **kwargs)
+def text(**kwargs: Any) -> Column:
+    return Column("TEXT", **kwargs)
 
 
-def json(holds: type, *layouts: Layout, **kwargs: Any) -> Column:
+def json(holds: type, **kwargs: Any) -> Column:
     """Return a column of JSON text that holds a `list`, of texts, or a `dict`."""
-    return Column("TEXT", *layouts, holds=holds, **kwargs)
+    return Column("TEXT", holds=holds, **kwargs)
 
 
-def real(*layouts: Layout) -> Column:
-    return Column("REAL", *layouts)
+def real() -> Column:
+    return Column("REAL")
 
 
-def integer(*layouts: Layout, **kwargs: Any) -> Column:
-    return Column("INTEGER", *layouts, **kwargs)
+def integer(**kwargs: Any) -> Column:
+    return Column("INTEGER", **kwargs)
 
 
-def boolean(*layouts: Layout) -> Column:
-    return Column("NUMERIC", *layouts)
+def boolean() -> Column:
+    return Column("NUMERIC")
 
 
-def timestamp(*layouts: Layout) -> Column:
-    return Column("DATETIME", *layouts)
+def timestamp() -> Column:
+    return Column("DATETIME")
 
 
 class Customer(peewee.Model):
     id = text(primary_key=True)
     name = text()
-    budget_id = text("april", "may", refers_to="Budget")
+    budget_id = text(refers_to="Budget")
     rate_limit_id = text(refers_to="RateLimit")
-    calendar_aligned = boolean("july")
+    calendar_aligned = boolean()
     config_hash = text()
     created_at = timestamp()
     updated_at = timestamp()
@@ -101,10 +95,10 @@ class Team(peewee.Model):
     id = text(primary_key=True)
     name = text()
     customer_id = text(refers_to="Customer")
-    budget_id = text("april", "may", refers_to="Budget")
+    budget_id = text(refers_to="Budget")
     rate_limit_id = text(refers_to="RateLimit")
-    calendar_aligned = boolean("july")
-    source_id = text("july")
+    calendar_aligned = boolean()
+    source_id = text()
     profile = json(dict)
     config = json(dict)
     claims = json(dict)
@@ -125,11 +119,11 @@ class VirtualKey(peewee.Model):
     is_active = boolean()
     team_id = text(refers_to="Team")
     customer_id = text(refers_to="Customer")
-    budget_id = text("april", "may", refers_to="Budget")
+    budget_id = text(refers_to="Budget")
     rate_limit_id = text(refers_to="RateLimit")
-    calendar_aligned = boolean("may", "july")
-    created_by_user_id = text("july")
-    expires_at = timestamp("july")
+    calendar_aligned = boolean()
+    created_by_user_id = text()
+    expires_at = timestamp()
     config_hash = text()
     encryption_status = text()
     value_hash = text()
@@ -147,15 +141,15 @@ class Budget(peewee.Model):
     reset_duration = text()
     last_reset = timestamp()
     current_usage = real()
-    calendar_aligned = boolean("april", "may")
+    calendar_aligned = boolean()
     config_hash = text()
     created_at = timestamp()
     updated_at = timestamp()
-    team_id = text("july", refers_to="Team")
-    customer_id = text("july", refers_to="Customer")
-    virtual_key_id = text("may", "july", refers_to="VirtualKey")
-    provider_config_id = integer("may", "july", refers_to="ProviderConfig")
-    model_config_id = text("july", refers_to="ModelConfig")
+    team_id = text(refers_to="Team")
+    customer_id = text(refers_to="Customer")
+    virtual_key_id = text(refers_to="VirtualKey")
+    provider_config_id = integer(refers_to="ProviderConfig")
+    model_config_id = text(refers_to="ModelConfig")
 
     class Meta:
         table_name = "governance_budgets"
@@ -185,9 +179,9 @@ class ProviderConfig(peewee.Model):
     provider = text()
     weight = real()
     allowed_models = json(list)
-    blacklisted_models = json(list, "july")
-    allow_all_keys = boolean("may", "july")
-    budget_id = text("april", "may", refers_to="Budget")
+    blacklisted_models = json(list)
+    allow_all_keys = boolean()
+    budget_id = text(refers_to="Budget")
     rate_limit_id = text(refers_to="RateLimit")
 
     class Meta:
@@ -204,9 +198,9 @@ class ModelConfig(peewee.Model):
     id = text(primary_key=True)
     model_name = text()
     provider = text()
-    scope = text("july")
-    scope_id = text("july")
-    calendar_aligned = boolean("july")
+    scope = text()
+    scope_id = text()
+    calendar_aligned = boolean()
     budget_id = text(refers_to="Budget")
     rate_limit_id = text(refers_to="RateLimit")
     config_hash = text()
@@ -283,17 +277,17 @@ class McpClient(peewee.Model):
     connection_type = text()
     connection_string = text(encrypted=True)
     stdio_config_json = json(dict)
-    tls_config_json = json(dict, "july")
+    tls_config_json = json(dict)
     auth_type = text()
     oauth_config_id = text()
     headers_json = json(dict, secret=True, encrypted=True)
-    allowed_extra_headers_json = json(list, "may", "july")
+    allowed_extra_headers_json = json(list)
     tools_to_execute_json = json(list)
     tools_to_auto_execute_json = json(list)
     tool_pricing_json = json(dict)
-    allow_on_all_virtual_keys = boolean("may", "july")
-    per_user_header_keys_json = json(list, "july")
-    disabled = boolean("july")
+    allow_on_all_virtual_keys = boolean()
+    per_user_header_keys_json = json(list)
+    disabled = boolean()
     encryption_status = text()
     created_at = timestamp()
     updated_at = timestamp()
@@ -398,53 +392,11 @@ SHOWN_OWNERS = {
 
 
 @cache
-def row_type(model: type[peewee.Model]) -> Any:
-    """The named tuple for a model's rows, its fields in the model's order."""
-    names = [column.name for column in model._meta.sorted_fields]
-    return namedtuple(f"{model.__name__}Row", names)
+def column_names(model: Model) -> list[str]:
+    return [column.name for column in model._meta.sorted_fields]
 
 
-def columns(model: type[peewee.Model], layout: Layout = "own") -> list[Column]:
-    """The columns that a model's table has in a layout, in their order."""
-    return [
-        field
-        for field in model._meta.sorted_fields
-        if layout == "own" or not field.layouts or layout in field.layouts
-    ]
-
-
-def create_tables(database: peewee.Database, layout: Layout = "own") -> None:
-    """Make all tables that are missing, as a gateway of that layout has them."""
-    for model in MODELS:
-        create_table(database, model, layout)
-
-
-def create_table(
-    database: peewee.Database,
-    model: type[peewee.Model],
-    layout: Layout = "own",
-    types: Mapping[str, str] = NO_OTHERS,
-) -> None:
-    """Make a model's table and its indexes, if they are missing; `types` are the
-    database's names of the columns' types.
-    """
-    table = model._meta.table_name
-    fields = columns(model, layout)
-    definitions = [
-        f'"{field.column_name}" {types.get(field.field_type, field.field_type)}'
-        + (" NOT NULL PRIMARY KEY" if field.primary_key else "")
-        for field in fields
-    ]
-    if isinstance(model._meta.primary_key, peewee.CompositeKey):
-        names = [f'"{field.column_name}"' for field in fields]
-        definitions.append(f"PRIMARY KEY ({', '.join(names)})")
-    database.execute_sql(
-        f'CREATE TABLE IF NOT EXISTS "{table}" ({", ".join(definitions)})'
-    )
-    for field in fields:
-        if field.unique or field.index:
-            database.execute_sql(
-                f"CREATE {'UNIQUE ' if field.unique else ''}INDEX IF NOT EXISTS"
-                f' "idx_{table}_{field.column_name}" ON "{table}"'
-                f' ("{field.column_name}")'
-            )
+@cache
+def row_type(model: Model) -> Any:
+    """Return the named tuple for a model's rows, its fields in the model's order."""
+    return namedtuple(f"{model.__name__}Row", column_names(model))

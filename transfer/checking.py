@@ -21,6 +21,7 @@ from models import (
     RateLimit,
     Row,
     VirtualKey,
+    column_names,
     noun,
     references,
     unique_columns,
@@ -86,7 +87,7 @@ def _finding(model: Model, row: Row, column: str, problem: str) -> Finding:
 def _kinds(index: Index) -> Findings:
     """Values that are missing, or not of their column's kind."""
     for model in index.rows:
-        for column in (field.name for field in model._meta.sorted_fields):
+        for column in column_names(model):
             rows = _legible(index.rows[model], column)
             read, missing = rule(model, column)
             odd = {}

@@ -23,7 +23,7 @@ from models import (
     RateLimit,
     Team,
     VirtualKey,
-    columns,
+    column_names,
     referring,
 )
 from store.own_tables import Tables, key_names
@@ -107,7 +107,7 @@ class Merge:
             return
         now = stored_time(self._now)
         for model, rows in self.new.items():
-            if "updated_at" not in {column.name for column in columns(model)}:
+            if "updated_at" not in column_names(model):
                 continue
             for item, row in self.rows(model):
                 if "updated_at" not in item.values:
@@ -183,7 +183,7 @@ class Merge:
         self.placed[model, key] = item
         item.key = key
         old = self.new[model].get(key, self.old[model].get(key))
-        row = dict.fromkeys(column.name for column in columns(model))
+        row = dict.fromkeys(column_names(model))
         partial = self.draft.record or (_is_mention(item) and not self._replace)
         if old is None:
             row |= self._fresh(model, item)
@@ -225,7 +225,7 @@ class Merge:
         elif model is McpClient:
             fresh |= {"client_id": str(uuid.uuid4())}
         fresh |= _unused(model, item, item.values.get("created_at", now))
-        names = {column.name for column in columns(model)}
+        names = column_names(model)
         return {name: value for name, value in fresh.items() if name in names}
 
     def _put_numbered(self, model: Model, *names: str) -> None:

@@ -10,7 +10,7 @@ from reading import CLEAR, MASKED, rows_of
 
 from models import MODELS
 from schemas import Query
-from snapshot.entities import Tree
+from snapshot.entities import EntityDumper
 from snapshot.snapshot import Snapshot
 from store.rows import Rows
 
@@ -277,13 +277,13 @@ def test_many_changes_of_model_configs_add_up(july: Gateway) -> None:
 def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The ids of the virtual keys that are made, as often as they are."""
     ids: list[str] = []
-    make = Tree.virtual_key
+    make = EntityDumper.virtual_key
 
-    def note(tree: Tree, row: Any) -> Any:
+    def note(dumper: EntityDumper, row: Any, **members: Any) -> Any:
         ids.append(row.id)
-        return make(tree, row)
+        return make(dumper, row, **members)
 
-    monkeypatch.setattr(Tree, "virtual_key", note)
+    monkeypatch.setattr(EntityDumper, "virtual_key", note)
     return ids
 
 
@@ -303,7 +303,7 @@ def test_what_no_change_touches_is_not_made_again(
 
 def _take(rows: Rows, before: Snapshot | None = None) -> Snapshot:
     snapshot = Snapshot(rows, before)
-    snapshot.teams(Query(), MASKED)  # so that there is a masked view to borrow from
+    snapshot.teams(Query(), MASKED)  # so that there are masked ones to take over
     return snapshot
 
 
