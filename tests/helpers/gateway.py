@@ -269,3 +269,14 @@ def add_model_configs(gateway: Gateway) -> None:
 
 def _stored(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, dict | list) else value
+
+
+def fill_amply(path: Path) -> None:
+    """A customer of many teams: each team's answer holds them all again."""
+    gateway = Gateway(path)
+    gateway.customer("c")
+    with gateway.writer() as connection:
+        connection.executemany(
+            "INSERT INTO governance_teams (id, name, customer_id) VALUES (?, ?, 'c')",
+            [(f"team-{number}", f"Team {number}") for number in range(250)],
+        )
