@@ -252,11 +252,11 @@ EMPTY = {
 @in_all_layouts
 @pytest.mark.parametrize("table", OPTIONAL)
 def test_a_missing_optional_table_is_empty(
-    filled: Gateway, get: Get, source: str, table: str
+    filled: Gateway, get: Get, table: str
 ) -> None:
     filled.execute(f"DROP TABLE {table}")
 
-    answer = get("teams", source=source)
+    answer = get("teams")
 
     assert (answer.status_code, answer.json["count"]) == (200, 4)
     assert EMPTY[table] in answer.data
@@ -320,14 +320,12 @@ def test_the_order_of_columns_does_not_matter(filled: Gateway, get: Get) -> None
 @pytest.mark.parametrize(
     "table", [table for table in TABLES if not table.endswith("_config_keys")]
 )
-def test_missing_columns_read_as_unset(
-    filled: Gateway, get: Get, source: str, table: str
-) -> None:
+def test_missing_columns_read_as_unset(filled: Gateway, get: Get, table: str) -> None:
     filled.execute(f"CREATE TABLE bare AS SELECT id FROM {table}")
     filled.execute(f"DROP TABLE {table}")
     filled.execute(f"ALTER TABLE bare RENAME TO {table}")
 
-    answers = [get(name, source=source) for name in ("teams", "customers")]
+    answers = [get(name) for name in ("teams", "customers")]
 
     assert [answer.status_code for answer in answers] == [200, 200]
 
