@@ -26,7 +26,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[str]]]
     """What the service logged, other than requests, with nothing reported before."""
     set_up_logging()
     report_broken.cache_clear()
-    entities._dump_shared.cache_clear()
+    entities.dump_shared.cache_clear()
     logger = logging.getLogger("governance")
     logger.addHandler(caplog.handler)
     yield lambda: [

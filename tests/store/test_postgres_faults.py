@@ -14,10 +14,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 from postgres_gateway import PostgresGateway
 from postgres_server import ADMIN, NoServer, Server, start_or_skip
+from reading import rows_of
 from service import DEADLINE, ROOT, Service, environment, settings_in
 from werkzeug.test import TestResponse
 
 from store import postgres_reader
+from store.failures import DatabaseUnavailable
 
 MakeApp = Callable[..., Flask]
 TEAMS = "/api/governance/teams"
@@ -561,13 +563,19 @@ def test_a_quiet_connection_holds_no_transaction_open(
 
 
 def test_nothing_is_written_and_no_row_is_locked(
-    postgres: PostgresGateway, asking: Asking
+    postgres: PostgresGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Our role could: the transactions are read-only by themselves."""
-    reader = asking.client.application.extensions["keeper"]._reader
 
-    with reader._transaction(1) as connection, pytest.raises(psycopg.Error):
-        connection.execute("UPDATE governance_teams SET name = 'ours'")
+    def write(connection: Any, layout: Any) -> None:
+        connection.execute(b"UPDATE governance_teams SET name = 'ours'")
+
+    monkeypatch.setattr(postgres_reader, "take_prints", write)
+
+    with pytest.raises(DatabaseUnavailable) as refused:
+        rows_of(postgres.url)
+
+    assert isinstance(refused.value.__cause__, psycopg.errors.ReadOnlySqlTransaction)
 
 
 # Another server

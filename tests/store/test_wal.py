@@ -275,10 +275,10 @@ def test_a_log_begun_anew_while_it_is_copied_is_copied_again(
     path: Path, writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer.execute("INSERT INTO numbers VALUES (1, 'old')")
-    copy = LoggedFile._main_copy
+    copy = LoggedFile.main_copy
 
     def write_meanwhile(files: LoggedFile) -> bytearray:
-        monkeypatch.setattr(LoggedFile, "_main_copy", copy)
+        monkeypatch.setattr(LoggedFile, "main_copy", copy)
         image = copy(files)
         writer.execute("PRAGMA wal_checkpoint(RESTART)")
         writer.execute("UPDATE numbers SET number = 'new'")
@@ -286,7 +286,7 @@ def test_a_log_begun_anew_while_it_is_copied_is_copied_again(
         writer.execute("CREATE TABLE other (a)")
         return image
 
-    monkeypatch.setattr(LoggedFile, "_main_copy", write_meanwhile)
+    monkeypatch.setattr(LoggedFile, "main_copy", write_meanwhile)
 
     lines = dump_by_files(path)
 

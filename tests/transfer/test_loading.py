@@ -1326,7 +1326,7 @@ def test_nothing_changes_when_writing_fails(
 ) -> None:
     load(FULL)
     before = files_in(database.parent)
-    monkeypatch.setattr("store.own_tables.OwnTables._insert", _raise)
+    monkeypatch.setattr("store.own_tables.OwnTables.insert", _raise)
 
     with pytest.raises(RuntimeError):
         load(governance(teams=[{**TEAM, "name": "New"}]), replace=True)
@@ -1337,7 +1337,7 @@ def test_nothing_changes_when_writing_fails(
 def test_no_file_is_made_when_writing_fails(
     load: Load, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("store.own_tables.OwnTables._insert", _raise)
+    monkeypatch.setattr("store.own_tables.OwnTables.insert", _raise)
 
     with pytest.raises(RuntimeError):
         load(FULL)

@@ -15,7 +15,7 @@ from gateway import Gateway, fill
 from werkzeug.test import TestResponse
 
 from callers.tokens import make_token
-from web import lists
+from schemas import TeamsQuerySchema
 from web.access_log import set_up_logging
 
 TEAMS = "/api/governance/teams"
@@ -695,10 +695,21 @@ def test_the_lines_go_to_who_has_taken_over_the_logger(
     assert log.getvalue() == ""
 
 
-def test_a_long_query_is_not_remembered(ask: Ask) -> None:
-    lists._load_query.cache_clear()
+def test_only_a_short_query_is_remembered(
+    gateway: Gateway, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = []
+    load = TeamsQuerySchema.load
 
-    for number in range(3):
-        ask("/api/governance/teams", query_string=f"search={'long' * 300}{number}")
+    def note(schema: TeamsQuerySchema, query: Any) -> Any:
+        loaded.append(query)
+        return load(schema, query)
 
-    assert lists._load_query.cache_info().currsize == 0
+    monkeypatch.setattr(TeamsQuerySchema, "load", note)
+
+    short, long = {"search": "short"}, {"search": "long" * 300}
+    for query in (short, long, short, long):
+        ask(TEAMS, query_string=query)
+
+    assert loaded.count(short) == 1
+    assert loaded.count(long) >= 2
