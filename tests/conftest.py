@@ -1,4 +1,4 @@
-"""What most tests need: a gateway's database, an application on it, credentials."""
+"""Fixtures that most tests need: a gateway's database, an application, credentials."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -169,7 +169,7 @@ def test_a_source_module_starts_by_saying_what_lives_in_it() -> None:
 
 
 def test_no_test_imports_from_another() -> None:
-    """What several share is in tests/helpers."""
+    """Tests share by tests/helpers."""
     tests = sorted((ROOT / "tests").rglob("*.py"))
     importing = re.compile(r"^\s*(?:from|import) (?:test_\w+|conftest)\b", re.M)
 

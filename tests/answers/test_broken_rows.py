@@ -23,7 +23,7 @@ TABLES = [model._meta.table_name for model in MODELS]
 
 @pytest.fixture(autouse=True)
 def lines(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[str]]]:
-    """What the service logged, other than requests, with nothing reported before."""
+    """The service's log messages but those of requests; nothing was reported before."""
     set_up_logging()
     report_broken.cache_clear()
     entities.dump_shared.cache_clear()
@@ -544,7 +544,7 @@ def test_an_empty_table_is_an_empty_list(filled: Gateway, get: Get, table: str) 
     assert [answer.status_code for answer in answers] == [200, 200]
 
 
-def test_a_repaired_row_is_told_in_the_next_answer(filled: Gateway, get: Get) -> None:
+def test_a_repaired_row_is_in_the_next_answer(filled: Gateway, get: Get) -> None:
     break_row(filled, "governance_teams", "profile", "{")
     get("teams")
     break_row(filled, "governance_teams", "profile", '{"tier":"gold"}')

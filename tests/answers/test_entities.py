@@ -1,4 +1,4 @@
-"""What each entity says: its keys in order, its values, what is derived for it."""
+"""Each entity: its keys in order, its values, what is derived for it."""
 
 import json
 from collections.abc import Callable
@@ -615,7 +615,7 @@ def test_where_a_connection_string_is_read_from_is_shown_in_encrypted_rows(
 
 
 @pytest.mark.parametrize("status", ["plain_text", "", None])
-def test_a_connection_string_is_told_unless_it_is_encrypted(
+def test_a_connection_string_is_shown_unless_it_is_encrypted(
     gateway: Gateway, get: Get, status: str | None
 ) -> None:
     add_everything(gateway)
@@ -755,7 +755,7 @@ def test_unset_json_is_an_empty_object(column: str, unset: str | None) -> None:
     assert dumped[column] == {}
 
 
-def test_json_is_told_as_it_is_stored(gateway: Gateway, get: Get) -> None:
+def test_json_is_shown_as_it_is_stored(gateway: Gateway, get: Get) -> None:
     profile = {"z": None, "a": ["ü", "\u0000", '"<&>'], "n": {"分析": True}}
     gateway.team("t", profile=profile)
 
@@ -764,7 +764,9 @@ def test_json_is_told_as_it_is_stored(gateway: Gateway, get: Get) -> None:
     assert (found, list(found)) == (profile, ["z", "a", "n"])
 
 
-def test_text_of_any_script_is_told_as_it_is_stored(gateway: Gateway, get: Get) -> None:
+def test_text_of_any_script_is_shown_as_it_is_stored(
+    gateway: Gateway, get: Get
+) -> None:
     name = 'Nightly "batch" <jobs> & co\n\t\\ ünï 分析 🚀 \u2028'
     gateway.team("t", name=name)
 
@@ -1035,7 +1037,7 @@ def test_numeric_ids_are_integers(filled: Gateway, get: Get) -> None:
     assert type(config["budgets"][0]["provider_config_id"]) is int
 
 
-def test_an_mcp_config_tells_its_clients_name(filled: Gateway, get: Get) -> None:
+def test_an_mcp_config_has_its_clients_name(filled: Gateway, get: Get) -> None:
     (config,) = team(get, "acme-ops")["virtual_keys"][0]["mcp_configs"]
 
     assert config["mcp_client_name"] == config["mcp_client"]["name"] == "tickets"

@@ -30,7 +30,7 @@ def bodies_of(app: Flask, token: str) -> list[bytes]:
 
 
 def add_more(gateway: Gateway) -> None:
-    """What fill() leaves out: aligned budgets, limits, keys without keys."""
+    """Insert what fill() leaves out: aligned budgets, limits, keys without keys."""
     gateway.rate_limit("limit-2", request_max_limit=5, request_reset_duration="1m")
     gateway.customer("c", rate_limit_id="limit-2", calendar_aligned=1)
     gateway.team("t", "c", rate_limit_id="limit-2", calendar_aligned=1)

@@ -1,4 +1,4 @@
-"""What both lists have in common: their order, their numbers, their parameters."""
+"""Both lists: their order, their numbers, their parameters."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What virtual keys and provider configs may spend since July: by their model configs.
+"""Budgets and limits of virtual keys and provider configs by model configs (July).
 
 Each test name is a sentence of the contract's "Where it is stored".
 """

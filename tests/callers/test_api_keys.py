@@ -396,7 +396,7 @@ def test_revoke_refuses_an_unknown_name(run: Callable[..., Result]) -> None:
 
 
 @pytest.mark.parametrize("words", [["list"], ["create", "ci"], ["revoke", "ci"]])
-def test_a_broken_file_of_api_keys_is_told_in_a_sentence(
+def test_a_broken_file_of_api_keys_is_reported_in_a_sentence(
     run: Callable[..., Result], path: Path, words: list[str]
 ) -> None:
     path.write_bytes(b"no database at all, " * 100)

@@ -1,4 +1,4 @@
-"""Who may call which route, and whose teams a virtual key sees."""
+"""Callers: which route takes which credential, and which teams a virtual key sees."""
 
 import base64
 import hashlib
@@ -215,7 +215,7 @@ def test_a_token_of_no_known_kind_is_refused(
     assert refusal(response) == invalid(expected)
 
 
-def test_who_may_not_call_is_not_told_what_is_wrong_with_the_parameters(
+def test_wrong_parameters_are_reported_only_to_who_may_call(
     gateway: Gateway, get: Get
 ) -> None:
     response = get("teams", token=None, limit="many")

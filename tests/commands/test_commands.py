@@ -37,7 +37,7 @@ def config(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What was to be served, and where; it is said to be ready, and nothing listens."""
+    """The calls of `serve`, which reports that it is ready and does not listen."""
     calls: list[Any] = []
 
     def serve(
@@ -57,7 +57,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 # flask load
 
 
-def test_load_tells_what_it_did(run: Run, config: Path, tmp_path: Path) -> None:
+def test_load_says_what_it_did(run: Run, config: Path, tmp_path: Path) -> None:
     result = run("load", config)
 
     assert result.exit_code == 0
@@ -369,7 +369,7 @@ def test_a_new_demo_key_revokes_the_one_that_cannot_be_shown(
         ({"PORT": "9000"}, "flask --app app demo --port 9000"),
     ],
 )
-def test_make_run_serves_the_demo_on_the_port_it_is_told(
+def test_make_run_serves_the_demo_on_the_given_port(
     environment: dict[str, str], command: str
 ) -> None:
     ours = {n: v for n, v in os.environ.items() if n != "PORT" and "MAKE" not in n}

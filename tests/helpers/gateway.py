@@ -247,8 +247,8 @@ def fill(gateway: Gateway) -> None:
 
 
 def add_model_configs(gateway: Gateway) -> None:
-    """What may be spent beside what fill() says, by model configs: of two keys, of a
-    provider config, of single models; and some of what is not there.
+    """Insert model configs: of two keys, of a provider config, of single models; and
+    some of what is not there.
     """
     gateway.model_config("m-ops", "key-ops", rate_limit_id="limit-1")
     gateway.model_config("m-ops-again", "key-ops", created_at=T1)

@@ -1,4 +1,4 @@
-"""Who has used how much: budgets with their owners, and their sums."""
+"""Spending: budgets with their owners, and their sums."""
 
 from typing import Any
 

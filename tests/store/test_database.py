@@ -76,7 +76,7 @@ def rename(connection: sqlite3.Connection, name: str) -> None:
 
 
 def seen(rows: Any) -> tuple[str, str]:
-    """What `rename` wrote, as read from the two tables."""
+    """The names that `rename` wrote, as read from the two tables."""
     (team,) = (row.name for row in rows[Team] if row.id == "lone")
     (budget,) = (row.config_hash for row in rows[Budget] if row.id == "budget-ops")
     return team, budget

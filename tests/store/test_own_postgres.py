@@ -316,7 +316,9 @@ def test_a_database_is_made_when_the_server_has_none_of_that_name(
     assert "governance_teams" in tables_of(server, "fresh")
 
 
-def test_who_may_not_write_is_told_so(server: Server, own: PostgresUrl) -> None:
+def test_a_role_that_may_not_write_is_refused_in_a_sentence(
+    server: Server, own: PostgresUrl
+) -> None:
     server.execute(
         "own", "DROP ROLE IF EXISTS guest", "CREATE ROLE guest LOGIN",
         "REVOKE CREATE ON SCHEMA public FROM PUBLIC",

@@ -54,7 +54,7 @@ class Asking:
         return self.client.get(f"{TEAMS}?from_memory=1", headers=self.headers)
 
     def reason(self) -> str:
-        """What /readyz says of the database mode."""
+        """The state of the database mode that /readyz answers."""
         state = self.client.get("/readyz").get_json()
         return str(state["database"].get("reason", "ready"))
 
@@ -402,7 +402,7 @@ def test_a_password_is_taken_and_never_shown(
         ("nobody-there", "does not let this user in"),
     ],
 )
-def test_who_is_not_let_in_is_told_why_at_the_start(
+def test_a_role_that_is_refused_stops_the_start_with_the_reason(
     fragile: Server, protected: str, tmp_path: Any, user: str, reason: str
 ) -> None:
     url = fragile.url("config", user)

@@ -66,7 +66,7 @@ def dump_by_files(path: Path) -> list[str]:
 
 
 def dump_by_sqlite(path: Path, folder: Path) -> list[str]:
-    """What SQLite itself recovers from copies of the database and its log."""
+    """The dump that SQLite itself recovers from copies of the database and its log."""
     folder.mkdir()
     for name in (path.name, f"{path.name}-wal"):
         shutil.copy(path.with_name(name), folder / name)
@@ -635,6 +635,6 @@ def test_what_may_not_be_read_itself_is_named(open_path: Path) -> None:
     assert said == f"DatabaseUnavailable: {open_path} may not be read by this user"
 
 
-def test_other_failures_are_told_as_ever(tmp_path: Path) -> None:
+def test_other_failures_are_reported_as_ever(tmp_path: Path) -> None:
     with pytest.raises(DatabaseUnavailable, match="does not exist"):
         read_names(tmp_path / "nowhere.db")

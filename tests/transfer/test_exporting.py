@@ -1,4 +1,4 @@
-"""Data out: a config.json that loads back as it was, and tells no secret unasked."""
+"""Exports: a config.json that loads back as it was, and holds no secret unasked."""
 
 import json
 import os
@@ -87,7 +87,7 @@ def complete(gateway: Gateway) -> None:
 
 
 def with_providers(gateway: Gateway) -> None:
-    """What fill() leaves out: the providers that its keys belong to."""
+    """Insert what fill() leaves out: the providers that its keys belong to."""
     gateway.add(models.Provider, id=1, name="openai")
     gateway.add(models.Provider, id=2, name="azure")
     gateway.execute("UPDATE config_keys SET provider_id = 2 WHERE id = 2")
@@ -826,7 +826,7 @@ def secretive(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("with_secrets", [False, True])
-def test_no_providers_secret_is_ever_told(
+def test_no_providers_secret_is_ever_exported(
     older: Gateway, into: str, with_secrets: bool
 ) -> None:
     secretive(older)
@@ -848,7 +848,7 @@ def test_that_there_is_a_secret_comes_back(older: Gateway, into: str) -> None:
     assert answers(back) == answers(older.path)
 
 
-def test_virtual_keys_values_are_only_told_when_asked_for(
+def test_virtual_keys_values_are_only_exported_when_asked_for(
     older: Gateway, into: str
 ) -> None:
     secretive(older)
@@ -875,7 +875,7 @@ def test_values_that_are_not_known_here_are_named_when_asked_for(
     ]
 
 
-def test_what_is_encrypted_is_told_to_nobody(older: Gateway, into: str) -> None:
+def test_what_is_encrypted_is_not_exported(older: Gateway, into: str) -> None:
     secretive(older)
     for table, column in (
         (KEYS, "value"),
@@ -973,7 +973,7 @@ def test_a_place_that_cannot_be_written_is_named(
     assert failed.value.problems == [f"{tmp_path}/{name} cannot be written: {words}"]
 
 
-def test_what_older_gateways_pass_over_is_told(tmp_path: Path) -> None:
+def test_what_older_gateways_pass_over_is_reported(tmp_path: Path) -> None:
     load_files([DEMO], tmp_path / "demo.db")
 
     lines = passed_over(export_config(rows_of(tmp_path / "demo.db")))

@@ -55,7 +55,7 @@ def load(write: Callable[..., Path], database: Path) -> Load:
 
 @pytest.fixture
 def problems(load: Load, tmp_path: Path) -> Callable[[Any], list[str]]:
-    """What is wrong with a config; each line without the file's name at its start."""
+    """The problems of a config; each line without the file's name at its start."""
 
     def problems(config: Any) -> list[str]:
         with pytest.raises(LoadError) as wrong:
@@ -526,7 +526,7 @@ SPENDING = governance(
 
 
 def spend(database: Path) -> None:
-    """What a gateway would write once something was spent, and reset."""
+    """Write what a gateway would once something was spent, and reset."""
     connection = sqlite3.connect(database)
     with connection:
         connection.execute(
@@ -1449,7 +1449,7 @@ def test_a_locked_database_is_named_and_nothing_changes(
 
 @pytest.fixture(scope="module")
 def captured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What a real gateway's config.json says, and both answers: ours and its own's."""
+    """A real gateway's config.json, and both answers: ours and its own's."""
     if not CAPTURES:
         pytest.skip("GATEWAY_CAPTURES names no captures of a real gateway")
     folder = tmp_path_factory.mktemp("captures")

@@ -1,4 +1,4 @@
-"""That no secret gets out: not in a body, not in a header, not in the log."""
+"""No secret gets out: not in a body, not in a header, not in the log."""
 
 import base64
 import hashlib
@@ -67,7 +67,7 @@ Leaks = Callable[[TestResponse], str]
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> StringIO:
-    """What the service writes to standard error."""
+    """The text that the service writes to standard error."""
     set_up_logging()
     written = StringIO()
     monkeypatch.setattr(getLogger("governance").handlers[0], "stream", written)
@@ -76,7 +76,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> StringIO:
 
 @pytest.fixture
 def told(log: StringIO) -> Leaks:
-    """All that a request has told anyone, in lower case: body, headers, log lines."""
+    """All that a request made visible, in lower case: body, headers, log lines."""
 
     def told(response: TestResponse) -> str:
         return f"{response.headers}{response.text}{log.getvalue()}".lower()
@@ -152,7 +152,7 @@ def test_the_columns_of_this_test_are_all_that_hold_secrets() -> None:
     "kind", ["management API key", "admin JWT", "virtual key", "virtual-key JWT"]
 )
 @pytest.mark.parametrize("path", LISTS)
-def test_nothing_stored_as_a_secret_is_told_to_anyone(
+def test_nothing_stored_as_a_secret_is_shown_to_anyone(
     with_secrets: Gateway,
     client: FlaskClient,
     api_key: str,
@@ -177,7 +177,7 @@ def test_nothing_stored_as_a_secret_is_told_to_anyone(
 
 @pytest.mark.parametrize("kind", ["virtual key", "virtual-key JWT"])
 @pytest.mark.parametrize("path", LISTS)
-def test_no_value_of_a_virtual_key_is_told_to_virtual_key_callers(
+def test_no_value_of_a_virtual_key_is_shown_to_virtual_key_callers(
     with_secrets: Gateway,
     client: FlaskClient,
     told: Leaks,
@@ -243,7 +243,7 @@ def test_the_log_has_no_value_that_the_answer_has(
         ("connection_string", "https://host/mcp?key=x?broken-secret=1"),
     ],
 )
-def test_a_broken_secret_is_not_told_either(
+def test_a_broken_secret_is_not_shown_either(
     gateway: Gateway,
     client: FlaskClient,
     api_key: str,
@@ -263,7 +263,7 @@ def test_a_broken_secret_is_not_told_either(
 
 
 @pytest.mark.parametrize("stored", [b"broken-secret\xff", b"env.broken\xff-secret", 7])
-def test_a_provider_secret_that_is_no_text_is_not_told(
+def test_a_provider_secret_that_is_no_text_is_not_shown(
     gateway: Gateway, client: FlaskClient, api_key: str, told: Leaks, stored: Any
 ) -> None:
     gateway.team("lone")

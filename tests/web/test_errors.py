@@ -72,7 +72,7 @@ def ask(client: FlaskClient, api_key: str) -> Callable[..., TestResponse]:
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> StringIO:
-    """What the service writes to standard error."""
+    """The text that the service writes to standard error."""
     set_up_logging()
     written = StringIO()
     monkeypatch.setattr(getLogger("governance").handlers[0], "stream", written)
@@ -500,7 +500,7 @@ def test_a_database_that_is_locked_from_the_start_is_503(
     assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
 
 
-def test_503_tells_nothing_of_the_path(gateway: Gateway, ask: Get) -> None:
+def test_503_does_not_show_the_path(gateway: Gateway, ask: Get) -> None:
     gateway.path.unlink()
 
     response = ask(TEAMS)
@@ -528,7 +528,7 @@ def test_503_is_logged_once_with_the_path_and_so_is_the_end_of_it(
 
 
 @pytest.mark.parametrize("path", LISTS)
-def test_a_missing_credential_is_told_before_a_missing_database(
+def test_a_missing_credential_is_reported_before_a_missing_database(
     tmp_path: Path, client: FlaskClient, path: str
 ) -> None:
     response = client.get(path)

@@ -49,7 +49,7 @@ def no_background_check(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> StringIO:
-    """What the service writes to standard error."""
+    """The text that the service writes to standard error."""
     set_up_logging()
     written = StringIO()
     monkeypatch.setattr(getLogger("governance").handlers[0], "stream", written)
@@ -300,7 +300,7 @@ def test_each_list_has_this_header(
 
 @pytest.mark.parametrize("path", LISTS)
 @pytest.mark.parametrize("query", ["", "limit=1", "search=nothing", "from_memory=1"])
-def test_the_length_told_is_the_length_sent(
+def test_content_length_is_the_length_sent(
     filled: Gateway, ask: Ask, path: str, query: str
 ) -> None:
     response = ask(path, query_string=query)
@@ -315,9 +315,7 @@ def test_text_goes_out_as_utf_8(filled: Gateway, ask: Ask) -> None:
 
 
 @pytest.mark.parametrize("path", LISTS)
-def test_only_memory_answers_tell_their_age(
-    filled: Gateway, ask: Ask, path: str
-) -> None:
+def test_only_memory_answers_have_an_age(filled: Gateway, ask: Ask, path: str) -> None:
     from_database = ask(path)
     from_memory = ask(path, query_string="from_memory=true")
 
@@ -425,7 +423,7 @@ def test_healthz_answers_without_credentials_or_a_database(client: FlaskClient) 
 
 
 @pytest.mark.usefixtures("no_background_check")
-def test_readyz_tells_age_and_counts_without_credentials(
+def test_readyz_has_age_and_counts_without_credentials(
     filled: Gateway, client: FlaskClient, ask: Ask
 ) -> None:
     ask(TEAMS)
@@ -465,7 +463,7 @@ def test_readyz_is_503_before_there_is_a_snapshot(
 
 
 @pytest.mark.usefixtures("no_background_check")
-def test_readyz_tells_why_there_is_no_snapshot(
+def test_readyz_says_why_there_is_no_snapshot(
     tmp_path: Path, client: FlaskClient, ask: Ask
 ) -> None:
     ask(TEAMS)
@@ -612,7 +610,7 @@ def test_requests_of_nobody_are_logged_too(
     ],
     ids=["virtual key", "admin JWT", "virtual-key JWT"],
 )
-def test_the_log_tells_the_kind_of_caller(
+def test_the_log_has_the_kind_of_caller(
     filled: Gateway,
     log: StringIO,
     ask: Ask,
@@ -625,7 +623,7 @@ def test_the_log_tells_the_kind_of_caller(
     assert line["caller"] == kind
 
 
-def test_the_log_tells_that_authentication_is_off(
+def test_the_log_says_that_authentication_is_off(
     filled: Gateway, log: StringIO, make_app: Callable[..., Flask]
 ) -> None:
     make_app(GOVERNANCE_AUTH="off").test_client().get(TEAMS)
@@ -646,7 +644,7 @@ def test_a_path_cannot_break_its_line_in_the_log(
     assert log.getvalue().isascii()
 
 
-def test_the_log_tells_a_304_and_no_bytes(
+def test_the_log_has_a_304_and_no_bytes(
     filled: Gateway, log: StringIO, ask: Ask
 ) -> None:
     ask(TEAMS, {"If-None-Match": "*"})
