@@ -624,8 +624,6 @@ def test_the_readmes_file_of_ones_own_loads_and_is_answered_as_it_says(
 
     assert len(file.splitlines()) == 5
     assert loaded.notes == []
-    rows = ", ".join(f"{number} {what}" for what, number in loaded.counts.items())
-    assert rows in " ".join(section.split())
     said = re.escape(" ".join(answer.split())).replace("…", ".*")
     (teams, _) = (json.dumps(json.loads(body)) for body in lists(own.path).values())
     assert re.fullmatch(said, teams)
