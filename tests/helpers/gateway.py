@@ -19,8 +19,7 @@ T1 = "2026-04-01 10:00:00.000000001+00:00"
 T2 = "2026-04-01 10:00:00.5+00:00"
 T3 = "2026-04-02 09:30:00.175193779+00:00"
 
-# Gateways' by month, and our own, which has all columns.
-Layout = Literal["april", "may", "july", "own"]
+Layout = Literal["april", "may", "july", "own"]  # our own has all columns
 LAYOUTS: tuple[Layout, ...] = ("april", "may", "july")
 # Of a test that reads a database: how its tables are laid out must not matter.
 in_all_layouts = pytest.mark.parametrize("layout", LAYOUTS)
@@ -53,8 +52,7 @@ def columns(model: type[peewee.Model], layout: Layout) -> list[models.Column]:
     return [
         field
         for field in model._meta.sorted_fields
-        if layout == "own"
-        or layout in _HAVE.get(f"{model.__name__}.{field.name}", LAYOUTS)
+        if layout in (*_HAVE.get(f"{model.__name__}.{field.name}", LAYOUTS), "own")
     ]
 
 
