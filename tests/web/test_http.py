@@ -337,7 +337,6 @@ def test_a_short_request_id_that_is_in_the_credential_by_chance_is_kept(
 
     response = ask(TEAMS, {"X-Request-Id": request_id}, token=token)
 
-    # Issue 3: "a sane incoming one is kept".
     assert response.headers["X-Request-Id"] == request_id
 
 
