@@ -57,13 +57,14 @@ def create_app(settings: Mapping[str, str] | None = None) -> Flask:
     encryption = load_encryption(loaded)
     reader = open_reader(loaded.database, MODELS, REQUIRED, encryption)
     keeper = Keeper(reader, loaded.snapshot_seconds)
+    app.extensions["create_app"] = create_app  # for commands that need another
     app.extensions["settings"] = loaded
     app.extensions["encryption"] = encryption
     app.extensions["authenticator"] = authenticator
     app.extensions["keeper"] = keeper
     app.extensions["lists"] = Lists(authenticator, keeper)
     set_up_logging()
-    for problem in unknown_settings():
+    for problem in unknown_settings() if settings is None else ():
         log.warning("%s", problem)
     register_error_handlers(app)
     register_commands(app)

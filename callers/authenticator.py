@@ -231,7 +231,8 @@ def _has_passed(expires_at: str | None) -> bool:
 
 def _loopback_caller(remote: str | None) -> Caller:
     try:
-        loopback = ipaddress.ip_address(remote or "").is_loopback
+        # A Unix socket's clients have no address.
+        loopback = remote == "" or ipaddress.ip_address(remote or "").is_loopback
     except ValueError:
         loopback = False
     if not loopback:

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -43,12 +44,12 @@ def load(files: tuple[Address, ...], replace: bool, strict: bool) -> None:
     """
     from transfer.loading import load_files
 
-    def load_into(into: Address) -> Any:
+    def load_all(into: Address) -> Any:
         return load_files(
             files, into, replace=replace, strict=strict, encryption=current_encryption()
         )
 
-    click.echo(_load(load_into))
+    click.echo(_summary(load_into(_database(), load_all)))
 
 
 @click.command()
@@ -63,7 +64,7 @@ def pull(url: str, keep: bool, every: timedelta | None) -> None:
     from transfer import pulling
     from transfer.loading import load_documents
 
-    def load_into(into: Address, documents: Any) -> Any:
+    def load_pulled(documents: Any, into: Address) -> Any:
         return load_documents(
             documents, into, replace=not keep, encryption=current_encryption()
         )
@@ -72,7 +73,8 @@ def pull(url: str, keep: bool, every: timedelta | None) -> None:
         credentials = pulling.Credentials.from_environment(os.environ)
         if every is None:
             documents = pulling.pull(url, credentials, _progress)
-            click.echo(_load(lambda into: load_into(into, documents)))
+            loaded = load_into(_database(), partial(load_pulled, documents))
+            click.echo(_summary(loaded))
             return
     except pulling.PullError as problem:
         fail(str(problem))
@@ -82,7 +84,7 @@ def pull(url: str, keep: bool, every: timedelta | None) -> None:
     seconds = every.total_seconds()
 
     def load_round(documents: Any) -> str:
-        return _summary(load_into(_database(), documents))
+        return _summary(load_pulled(documents, _database()))
 
     pulling.follow(url, credentials, seconds, load_round, _progress, stop)
 
@@ -189,20 +191,23 @@ def check(files: tuple[Address, ...], as_json: bool) -> None:
     sys.exit(1 if wrong or findings else 0)
 
 
-def _load(load: Callable[[Address], Any]) -> str:
-    """Load into our database and return a summary; exits where that fails."""
+def load_into(database: Address, load: Callable[[Address], Any]) -> Any:
+    """Load into a database of ours; return what was loaded.
+
+    Prints notes, and ends the command where nothing could be loaded.
+    """
     from store.own import NotOurs
     from transfer.loading import LoadError
 
     try:
-        loaded = load(_database())
+        loaded = load(database)
     except LoadError as wrong:
         _note(wrong.notes)
         _fail_with(wrong.problems, "nothing was loaded")
     except NotOurs as problem:
         fail(str(problem))
     _note(loaded.notes)
-    return _summary(loaded)
+    return loaded
 
 
 def _note(notes: Sequence[str]) -> None:

@@ -2,13 +2,15 @@
 
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import click
+from flask import Flask, current_app
 
 from addresses import Address
 from callers import api_keys, tokens
 from commands.running import current_settings, fail
-from commands.serve import listening, run_service
+from commands.serve import begin, run_service, serving_options
 from settings import SETTINGS, Settings
 from store.failures import DatabaseUnavailable
 
@@ -17,9 +19,12 @@ DEMO_KEY = "flask-demo"  # a name that nobody else takes
 
 
 @click.command()
-@listening
-def demo(host: str, port: int, workers: int) -> None:
+@serving_options
+def demo(**given: Any) -> None:
     """Serve, with demo data where there is no database yet, and print curl lines."""
+    from web.server import end_process
+
+    options = begin(**given)
     settings = current_settings()
     default = Path(SETTINGS["database"].default)
     if settings.database == default and not default.exists():
@@ -30,7 +35,8 @@ def demo(host: str, port: int, workers: int) -> None:
         fail(str(problem))
     paths = ("/api/governance/teams", "/api/governance/customers")
     lines = [f"curl -H 'Authorization: Bearer {key}' '{{url}}{path}'" for path in paths]
-    run_service(host, port, workers, lines)
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    end_process(run_service(app, options, lines=lines))
 
 
 def _load_demo(database: Path) -> None:

@@ -3,6 +3,7 @@
 The `flask` command would print "Aborted!" and exit with 1, as after a failure.
 """
 
+import os
 import signal
 import sys
 
@@ -10,3 +11,5 @@ SERVES = not {"serve", "demo"}.isdisjoint(sys.argv[1:])  # so does this process
 
 if SERVES:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+STARTED_BY = os.getppid()  # the process that started this one, which may end any time

@@ -72,12 +72,38 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 def is_loopback(listener: socket.socket) -> bool:
-    """Whether only this machine can reach the socket."""
+    """Return whether only this machine can reach the socket."""
+    if is_unix(listener):
+        return True
     return ip_address(listener.getsockname()[0]).is_loopback
 
 
+def is_unix(listener: socket.socket) -> bool:
+    """Return whether it is a Unix socket."""
+    return listener.family == socket.AF_UNIX
+
+
+def connect(listener: socket.socket, seconds: float) -> socket.socket:
+    """Return a connection to a listening socket of this process. Raises OSError."""
+    address = listener.getsockname()
+    if not is_unix(listener):
+        # A socket that listens on all addresses is reached by the loopback address.
+        everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+        address = (everywhere.get(address[0], address[0]), *address[1:])
+    connection = socket.socket(listener.family, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(seconds)
+        connection.connect(address)
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
 def url_of(listener: socket.socket) -> str:
-    """Return the URL under which the socket is reached."""
+    """Return the URL under which the socket is reached; unix:PATH of a Unix socket."""
+    if is_unix(listener):
+        return f"unix:{listener.getsockname()}"
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, NoReturn
 
@@ -31,8 +32,9 @@ from web.access_log import use_stream
 from web.dispatcher import Dispatcher
 from web.listening import (
     BACKLOG,
+    connect,
     is_loopback,
-    listen,
+    is_unix,
     raise_descriptor_limit,
     url_of,
 )
@@ -47,6 +49,8 @@ _native: Any = granian._granian  # whose type hints are those of another version
 
 READY_POLL_SECONDS = 0.005  # at first; each question takes from the first snapshot
 READY_POLL_SHARE = 0.05  # of the time that it took so far
+READY_POLL_MOST_SECONDS = 0.1  # while a database is waited for
+ANSWER_SECONDS = 5
 # Requests take less than the 5 ms that Python lets a snapshot being taken run on.
 SWITCH_SECONDS = 0.001
 # For connections on which no answer is in progress, such as half a request.
@@ -61,20 +65,28 @@ class CannotServe(Exception):
     """The service cannot start; the text names what is in the way, and the way out."""
 
 
-def serve(app: Flask, host: str, port: int, workers: int, ready: Ready) -> NoReturn:
-    """Serve until SIGTERM or SIGINT, and end the process.
+def serve(
+    app: Flask,
+    listener: socket.socket,
+    workers: int,
+    ready: Ready,
+    *,
+    wait: bool = False,
+) -> int:
+    """Serve until SIGTERM or SIGINT, and return the exit status.
 
-    `ready` is given where, and the counts, when the first request would be answered; an
-    OSError that it raises ends the service. Raises CannotServe, CannotListen and
+    The process is to be ended with `end_process` then. `ready` is given the URL and the
+    counts, when the first request would be answered; an OSError that it raises ends the
+    service. With `wait` the database need not be there yet. Raises CannotServe and
     DatabaseUnavailable.
     """
     block_signals()
     settings: Settings = app.extensions["settings"]
-    listener = listen(host, port)
     if settings.auth == "off":
-        _require_loopback(listener, host)
-        log.warning("GOVERNANCE_AUTH is off: whoever reaches %s reads everything", host)
-    _check_files(settings, app.extensions["encryption"])
+        _require_loopback(listener)
+        place = url_of(listener)
+        log.warning("GOVERNANCE_AUTH is off: who reaches %s reads everything", place)
+    _check_files(settings, app.extensions["encryption"], wait=wait)
     connections = raise_descriptor_limit()
     announcement = _Announcement(app, listener, ready)
 
@@ -90,8 +102,12 @@ def serve(app: Flask, host: str, port: int, workers: int, ready: Ready) -> NoRet
         status = run_workers(workers, work, settings.shutdown_seconds + IDLE_SECONDS)
     else:
         status = work(True)
-    # At once: threads may still wait for clients that read nothing.
-    os._exit(1 if status == GIVEN_UP else status)
+    return 1 if status == GIVEN_UP else status
+
+
+def end_process(status: int) -> NoReturn:
+    """End the process at once: threads may still wait for clients."""
+    os._exit(status)
 
 
 class _Worker:
@@ -133,7 +149,8 @@ class _Worker:
             announcement.make()
         except OSError as problem:
             reason = (problem.strerror or "it is closed").lower()
-            log.error("cannot write to standard output that it is ready: %s", reason)
+            place = problem.filename or "standard output"
+            log.error("cannot write to %s that it is ready: %s", place, reason)
             self._status = GIVEN_UP
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -162,17 +179,19 @@ class _Granian:
         self._has_stopped = False
         self._loop = asyncio.new_event_loop()  # asked for, not used for WSGI
         self._scheduler = _new_cbscheduler(self._loop, callback)
-        self._worker = _native.WSGIWorker(
+        unix = is_unix(listener)
+        worker = _native.WSGIWorker(
             1,  # its number, for its log
-            (None, _native.SocketHolder(listener.fileno(), False, BACKLOG)),
+            (None, _native.SocketHolder(listener.fileno(), unix, BACKLOG)),
             None,  # no metrics go to a parent process
             backpressure=connections,
             http_mode="1",
             http1_opts=HTTP1Settings(header_read_timeout=HEADER_MILLISECONDS),
         )
+        self._serve = worker.serve_mtr_uds if unix else worker.serve_mtr
 
     def start(self) -> None:
-        self._worker.serve_mtr(self._scheduler, self._loop, self._signal)
+        self._serve(self._scheduler, self._loop, self._signal)
 
     def stop(self) -> None:
         """Accept no more, and close connections when their answers are sent."""
@@ -190,28 +209,34 @@ class _Announcement:
     """Finds out when requests are answered, by asking, and says so."""
 
     def __init__(self, app: Flask, listener: socket.socket, ready: Ready) -> None:
-        self._url = url_of(listener)
+        self._listener = listener
+        self._keeper: Keeper = app.extensions["keeper"]
         self._pid = os.getpid()
         self._ready = ready
         # These questions would stand in the log before anybody else asked.
         self._request_id = app.extensions["unlogged"] = secrets.token_hex(16)
-        host, self._port = listener.getsockname()[:2]
-        # Who listens everywhere is asked on the loopback address.
-        everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
-        self._host = everywhere.get(host, host)
 
     def make(self) -> None:
         """Say that the service is ready as soon as it is. Raises OSError."""
         began = time.monotonic()
         while (state := self._state()) is None:
             taken = time.monotonic() - began
-            time.sleep(max(READY_POLL_SECONDS, taken * READY_POLL_SHARE))
+            pause = max(READY_POLL_SECONDS, taken * READY_POLL_SHARE)
+            time.sleep(min(pause, READY_POLL_MOST_SECONDS))
+            self._look()
         counts = {name: state[name] for name in ("teams", "customers", "virtual_keys")}
-        self._ready({"url": self._url, "pid": self._pid, **counts})
+        url = url_of(self._listener)
+        self._ready({"url": url, "pid": self._pid, **counts})
+
+    def _look(self) -> None:
+        """Look for the database, rather than wait for the next look."""
+        with suppress(Exception):  # which the next answer says
+            self._keeper.current()
 
     def _state(self) -> dict[str, Any] | None:
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=5)
+        connection = http.client.HTTPConnection("localhost", timeout=ANSWER_SECONDS)
         try:
+            connection.sock = connect(self._listener, ANSWER_SECONDS)
             headers = {"X-Request-Id": self._request_id}
             connection.request("GET", "/readyz", headers=headers)
             response = connection.getresponse()
@@ -223,15 +248,17 @@ class _Announcement:
             connection.close()
 
 
-def _require_loopback(listener: socket.socket, host: str) -> None:
+def _require_loopback(listener: socket.socket) -> None:
     if not is_loopback(listener):
+        host = listener.getsockname()[0]
         raise CannotServe(
             "GOVERNANCE_AUTH is 'off', which takes a loopback address;"
             f" --host is {host!r}"
         )
 
 
-def _check_files(settings: Settings, encryption: Encryption) -> None:
+def _check_files(settings: Settings, encryption: Encryption, *, wait: bool) -> None:
     """Find out before anything runs; raises DatabaseUnavailable."""
-    open_reader(settings.database, MODELS, REQUIRED, encryption).verify()
+    if not wait:
+        open_reader(settings.database, MODELS, REQUIRED, encryption).verify()
     ApiKeyReader(settings.access_database).verify()

@@ -10,7 +10,8 @@ import threading
 import time
 from collections.abc import Callable
 
-ENDING = {signal.SIGINT, signal.SIGTERM}
+# SIGHUP is sent when a terminal is closed.
+ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 # SIGALRM wakes the main thread when there is something to see, or time is up.
 _WAITED_FOR = {*ENDING, signal.SIGALRM, signal.SIGCHLD}
 
@@ -23,7 +24,10 @@ SAME_SECONDS = 0.5
 def block_signals() -> None:
     """Keep signals for `wait_for_signal`. Called before there are other threads."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # whoever started us may ignore it
-    signal.pthread_sigmask(signal.SIG_BLOCK, _WAITED_FOR)
+    signals = set(_WAITED_FOR)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        signals.discard(signal.SIGHUP)  # nohup(1): to go on without the terminal
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
 
 
 def wait_for_signal() -> int:

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from gateway import Gateway, fill
 
 from callers.api_keys import ApiKeyReader, list_api_keys, revoke_api_key
 from commands import demo as commands
-from web import server
+from web import listening, server
 
 ROOT = Path(__file__).parents[2]
 TEAM = {"id": "t", "name": "Team"}
@@ -36,14 +37,20 @@ def config(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What `serving.serve` was called with; it says that it is ready and returns."""
+    """What was to be served, and where; it is said to be ready, and nothing listens."""
     calls: list[Any] = []
 
-    def serve(app: Flask, host: str, port: int, workers: int, ready: Any) -> None:
+    def serve(
+        app: Flask, place: tuple[str, int], workers: int, ready: Any, *, wait: bool
+    ) -> int:
+        host, port = place
         calls.append((host, port, workers))
         ready({"url": f"http://{host}:{port}", "pid": 1, "teams": 2})
+        return 0
 
+    monkeypatch.setattr(listening, "listen", lambda *place: place)
     monkeypatch.setattr(server, "serve", serve)
+    monkeypatch.setattr(server, "end_process", sys.exit)
     return calls
 
 
@@ -194,9 +201,9 @@ def test_serve_refuses_an_option_of_the_wrong_kind(
 
 
 def test_what_cannot_be_served_ends_with_a_sentence(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    run: Run, served: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def serve(*args: Any) -> None:
+    def serve(*args: Any, **options: Any) -> None:
         raise server.CannotServe("cannot listen on this port")
 
     monkeypatch.setattr(server, "serve", serve)

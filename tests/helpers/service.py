@@ -5,6 +5,7 @@ import json
 import os
 import selectors
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,7 +21,8 @@ class Service:
     """A running `flask serve` and the line that it printed when it was ready."""
 
     def __init__(self, settings: dict[str, str], *options: str) -> None:
-        self._take(start(settings, "--port", "0", *options))
+        port = () if "--unix" in options else ("--port", "0")
+        self._take(start(settings, *port, *options))
 
     @classmethod
     def of(cls, process: "subprocess.Popen[str]") -> "Service":
@@ -36,9 +38,14 @@ class Service:
         self.ready = json.loads(self.line.removeprefix("ready "))
         address = urlsplit(self.ready["url"])
         self.host, self.port = str(address.hostname), int(address.port or 0)
+        self.unix = address.path if address.scheme == "unix" else None
 
     def connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection(self.host, self.port, timeout=DEADLINE)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=DEADLINE)
+        if self.unix:
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.connect(self.unix)
+        return connection
 
     def request(
         self, path: str, token: str | None = None, method: str = "GET"
@@ -56,16 +63,36 @@ class Service:
         return end(self.process)
 
 
-def start(settings: dict[str, str], *options: str) -> "subprocess.Popen[str]":
+def start(
+    settings: dict[str, str],
+    *options: str,
+    child: bool = False,
+    stdin: int | None = None,
+) -> "subprocess.Popen[str]":
+    """Start a service; as a `child` of a process in between, which is returned."""
+    command = [sys.executable, "-m", "flask", "--app", "app", "serve", *options]
+    if child:
+        command = [sys.executable, "-c", BETWEEN, *command]
     return subprocess.Popen(
-        [sys.executable, "-m", "flask", "--app", "app", "serve", *options],
+        command,
         cwd=ROOT,
         env=environment(settings),
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
+
+
+# From a thread that ends, which is not the end of the process.
+BETWEEN = """
+import subprocess, sys, threading, time
+starter = threading.Thread(target=lambda: subprocess.Popen(sys.argv[1:]))
+starter.start()
+starter.join()
+time.sleep(60)
+"""
 
 
 def end(process: "subprocess.Popen[str]") -> tuple[str, str]:
