@@ -31,7 +31,14 @@ def add_faults(app: Flask, *, by_header: bool) -> None:
     app.extensions["connections"].append(partial(FaultyConnections, faults))
 
 
-def add_control(app: Flask, database: Path | None, jwt_secret: bytes) -> str:
+def make_empty(database: Path) -> None:
+    """Make a database of ours with nothing in it."""
+    from transfer.loading import load_document
+
+    load_document({}, NAME, database)
+
+
+def add_control(app: Flask, database: Path | None) -> str:
     """Add the control routes to an application that has faults; return their token.
 
     `database` is ours, to load into; without one the application reads a gateway's.
@@ -42,7 +49,9 @@ def add_control(app: Flask, database: Path | None, jwt_secret: bytes) -> str:
     loading = None
     if database is not None:
         loading = _Loading(database, app.extensions["encryption"])
-    control = Control(loading, settings.database, settings.access_database, jwt_secret)
+    control = Control(
+        loading, settings.database, settings.access_database, settings.jwt_secret
+    )
     add_routes(app, control)
     return control.token
 

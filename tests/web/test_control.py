@@ -95,7 +95,7 @@ def test_only_this_machine_may_ask(
     app: Flask, own_database: Path, remote: str, status: int
 ) -> None:
     add_faults(app, by_header=False)
-    token = add_control(app, own_database, b"")
+    token = add_control(app, own_database)
 
     answer = app.test_client().get(
         "/_control/requests",
@@ -470,7 +470,7 @@ def test_the_record_can_be_forgotten(service: Controlled, get: Any) -> None:
 
 def test_the_record_has_the_last_thousand(app: Flask, own_database: Path) -> None:
     add_faults(app, by_header=False)
-    token = add_control(app, own_database, b"")
+    token = add_control(app, own_database)
     client = app.test_client()
     for number in range(MOST_REQUESTS + 5):
         client.get(f"/nowhere/{number}")
