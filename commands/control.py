@@ -1,6 +1,7 @@
 """What `serve --control` adds to the service: the control routes and their data."""
 
 import logging
+import sqlite3
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,6 @@ from typing import Any
 import orjson
 from flask import Flask
 
-from addresses import Address
 from errors import ApiError
 from settings import Settings
 from store.encryption import Encryption
@@ -59,9 +59,12 @@ def add_control(app: Flask, database: Path | None) -> str:
 class _Loading:
     """Loads documents into our database."""
 
-    def __init__(self, database: Address, encryption: Encryption) -> None:
+    def __init__(self, database: Path, encryption: Encryption) -> None:
         self._database = database
         self._encryption = encryption
+        # As long as somebody has it open, SQLite does not tidy up after each load.
+        self._held = sqlite3.connect(database, check_same_thread=False)
+        self._held.execute("SELECT 1 FROM sqlite_master").fetchall()
 
     def __call__(self, document: bytes, empty: bool) -> dict[str, Any]:
         from store.own import NotOurs

@@ -194,7 +194,8 @@ class GovernanceLists:
     def provider(self, name: str, keys: int | list[Any] = 1) -> Made:
         """Make a provider with keys, so many or as they are; return its keys' fields.
 
-        A virtual key refers to it by `provider_configs=[{"provider": name}]`.
+        A virtual key refers to it by `provider_configs=[{"provider": name, "key_ids":
+        ["*"]}]`, or by the keys' `key_id`.
         """
         keys = self._maker.provider_keys(name, keys)
         self.load({"providers": {name: {"keys": keys}}})

@@ -34,8 +34,11 @@ class Maker:
         """Return the keys of a provider, so many or as they are given."""
         if not isinstance(keys, int):
             return keys
-        numbers = range(1, keys + 1)
-        return [{"name": f"{provider} {n}", "value": "env.NONE"} for n in numbers]
+        names = [f"{provider} key {number}" for number in range(1, keys + 1)]
+        return [
+            {"key_id": self._new_id(name), "name": name, "value": "env.NONE"}
+            for name in names
+        ]
 
     def _owner(self, kind: str, name: str | None, fields: Mapping[str, Any]) -> Made:
         made = self._made(kind, name, fields)
