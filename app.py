@@ -25,6 +25,7 @@ from store.encryption import load_encryption
 from store.readers import open_reader
 from web.access_log import log_request, sane_request_id, set_up_logging
 from web.cors import cors
+from web.documentation import documentation
 from web.error_responses import register_error_handlers
 from web.lists import (
     CALLER,
@@ -36,6 +37,7 @@ from web.lists import (
     Lists,
     asked_of,
 )
+from web.pages import pages
 from web.short_cut import ALIVE, HEALTH_PATH, ShortCut, request_problem
 from web.surroundings import Surrounded
 
@@ -72,6 +74,9 @@ def create_app(settings: Mapping[str, str] | None = None) -> Flask:
     app.after_request(finish_response)
     app.register_blueprint(lists)
     app.register_blueprint(health)
+    if loaded.pages == "on":
+        app.register_blueprint(pages)
+        app.register_blueprint(documentation)
     surroundings = cors(loaded)
     short_cut = ShortCut(app.wsgi_app, app.extensions["lists"])
     entrance = Surrounded(short_cut, surroundings)

@@ -1,105 +1,129 @@
 """The gateway's tables as peewee models, the layouts of all its versions in one.
 
-Values pass through as they are stored: the schemas make sense of them. Opening and
-reading databases is in database.py.
+Each column says what there is to know of it: its kind, the model that it refers to,
+whether a value may be there only once, whether it is a secret, whether gateways encrypt
+it. All other modules ask here. Values pass through as they are stored: the fields make
+sense of them.
 """
 
+import re
 from collections import namedtuple
-from collections.abc import Mapping
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 import peewee
-
-NO_OTHERS: Mapping[str, str] = {}  # types have the names that the columns say
-Layout = Literal["april", "may", "july", "own"]
 
 # Gateways of 2026 whose tables differ. April: owners name their budget. May: budgets
 # name the virtual key or provider config that owns them, alignment is the key's; what
 # April stored stands beside. July: budgets name every owner, model configs included.
 # Our own has the columns of all three: what a gateway of any kind has goes in and comes
 # out again as it was.
-LAYOUTS: tuple[Layout, ...] = ("april", "may", "july")
 
 
 class Column(peewee.Field):
-    """A column; `layouts` names those that have it, all where it is empty.
+    """A column, and what else is to be known of it.
+
+    `refers_to` names the model whose primary key it holds. (A ForeignKeyField would be
+    named after the object, and need to be deferred: budgets and their owners refer to
+    each other. Here no row is ever joined by the database.) Of a `secret` nothing is
+    kept but where it is read from. A gateway with a key encrypts what is `encrypted`.
+    What gateways' databases let nobody store twice is `unique`; where they let him, but
+    should not meet it, the columns stand in the model's `expected_unique`.
 
     Nothing is converted on the way out: a timestamp keeps its nanoseconds as text.
     """
 
-    def __init__(self, field_type: str, *layouts: Layout, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        field_type: str,
+        *,
+        holds: type | None = None,
+        refers_to: str = "",
+        secret: bool = False,
+        encrypted: bool = False,
+        **kwargs: Any,
+    ) -> None:
         self.field_type = field_type  # type: ignore[misc]
-        self.layouts = frozenset(layouts)
+        self.holds = holds
+        self.refers_to = refers_to
+        self.secret = secret
+        self.encrypted = encrypted
         super().__init__(null=not kwargs.get("primary_key"), **kwargs)
 
 
-def text(*layouts: Layout, **kwargs: Any) -> Column:
-    return Column("TEXT", *layouts, **kwargs)
+def text(**kwargs: Any) -> Column:
+    return Column("TEXT", **kwargs)
 
 
-def real(*layouts: Layout) -> Column:
-    return Column("REAL", *layouts)
+def json(holds: type, **kwargs: Any) -> Column:
+    """Return a column of JSON text that holds a `list`, of texts, or a `dict`."""
+    return Column("TEXT", holds=holds, **kwargs)
 
 
-def integer(*layouts: Layout, **kwargs: Any) -> Column:
-    return Column("INTEGER", *layouts, **kwargs)
+def real() -> Column:
+    return Column("REAL")
 
 
-def boolean(*layouts: Layout) -> Column:
-    return Column("NUMERIC", *layouts)
+def integer(**kwargs: Any) -> Column:
+    return Column("INTEGER", **kwargs)
 
 
-def timestamp(*layouts: Layout) -> Column:
-    return Column("DATETIME", *layouts)
+def boolean() -> Column:
+    return Column("NUMERIC")
+
+
+def timestamp() -> Column:
+    return Column("DATETIME")
 
 
 class Customer(peewee.Model):
     id = text(primary_key=True)
     name = text()
-    budget_id = text("april", "may")
-    rate_limit_id = text()
-    calendar_aligned = boolean("july")
+    budget_id = text(refers_to="Budget")
+    rate_limit_id = text(refers_to="RateLimit")
+    calendar_aligned = boolean()
     config_hash = text()
     created_at = timestamp()
     updated_at = timestamp()
 
     class Meta:
         table_name = "governance_customers"
+        expected_unique = (("name",),)
 
 
 class Team(peewee.Model):
     id = text(primary_key=True)
     name = text()
-    customer_id = text()
-    budget_id = text("april", "may")
-    rate_limit_id = text()
-    calendar_aligned = boolean("july")
-    source_id = text("july")
-    profile = text()
-    config = text()
-    claims = text()
+    customer_id = text(refers_to="Customer")
+    budget_id = text(refers_to="Budget")
+    rate_limit_id = text(refers_to="RateLimit")
+    calendar_aligned = boolean()
+    source_id = text()
+    profile = json(dict)
+    config = json(dict)
+    claims = json(dict)
     config_hash = text()
     created_at = timestamp()
     updated_at = timestamp()
 
     class Meta:
         table_name = "governance_teams"
+        expected_unique = (("customer_id", "name"),)
 
 
 class VirtualKey(peewee.Model):
     id = text(primary_key=True)
     name = text(unique=True)
     description = text()
-    value = text(unique=True)
+    value = text(unique=True, encrypted=True)
     is_active = boolean()
-    team_id = text()
-    customer_id = text()
-    budget_id = text("april", "may")
-    rate_limit_id = text()
-    calendar_aligned = boolean("may", "july")
-    created_by_user_id = text("july")
-    expires_at = timestamp("july")
+    team_id = text(refers_to="Team")
+    customer_id = text(refers_to="Customer")
+    budget_id = text(refers_to="Budget")
+    rate_limit_id = text(refers_to="RateLimit")
+    calendar_aligned = boolean()
+    created_by_user_id = text()
+    expires_at = timestamp()
     config_hash = text()
     encryption_status = text()
     value_hash = text()
@@ -108,6 +132,7 @@ class VirtualKey(peewee.Model):
 
     class Meta:
         table_name = "governance_virtual_keys"
+        expected_unique = (("value_hash",),)
 
 
 class Budget(peewee.Model):
@@ -116,15 +141,15 @@ class Budget(peewee.Model):
     reset_duration = text()
     last_reset = timestamp()
     current_usage = real()
-    calendar_aligned = boolean("april", "may")
+    calendar_aligned = boolean()
     config_hash = text()
     created_at = timestamp()
     updated_at = timestamp()
-    team_id = text("july")
-    customer_id = text("july")
-    virtual_key_id = text("may", "july")
-    provider_config_id = integer("may", "july")
-    model_config_id = text("july")
+    team_id = text(refers_to="Team")
+    customer_id = text(refers_to="Customer")
+    virtual_key_id = text(refers_to="VirtualKey")
+    provider_config_id = integer(refers_to="ProviderConfig")
+    model_config_id = text(refers_to="ModelConfig")
 
     class Meta:
         table_name = "governance_budgets"
@@ -150,17 +175,18 @@ class RateLimit(peewee.Model):
 
 class ProviderConfig(peewee.Model):
     id = integer(primary_key=True)
-    virtual_key_id = text(index=True)
+    virtual_key_id = text(index=True, refers_to="VirtualKey")
     provider = text()
     weight = real()
-    allowed_models = text()
-    blacklisted_models = text("july")
-    allow_all_keys = boolean("may", "july")
-    budget_id = text("april", "may")
-    rate_limit_id = text()
+    allowed_models = json(list)
+    blacklisted_models = json(list)
+    allow_all_keys = boolean()
+    budget_id = text(refers_to="Budget")
+    rate_limit_id = text(refers_to="RateLimit")
 
     class Meta:
         table_name = "governance_virtual_key_provider_configs"
+        expected_unique = (("virtual_key_id", "provider"),)
 
 
 class ModelConfig(peewee.Model):
@@ -172,24 +198,27 @@ class ModelConfig(peewee.Model):
     id = text(primary_key=True)
     model_name = text()
     provider = text()
-    scope = text("july")
-    scope_id = text("july")
-    calendar_aligned = boolean("july")
-    budget_id = text()
-    rate_limit_id = text()
+    scope = text()
+    scope_id = text()
+    calendar_aligned = boolean()
+    budget_id = text(refers_to="Budget")
+    rate_limit_id = text(refers_to="RateLimit")
     config_hash = text()
     created_at = timestamp()
     updated_at = timestamp()
 
     class Meta:
         table_name = "governance_model_configs"
+        expected_unique = (("scope", "scope_id", "provider", "model_name"),)
 
 
 class ProviderConfigKey(peewee.Model):
     """The join of provider configs and the provider keys attached to them."""
 
-    provider_config_id = integer(column_name="table_virtual_key_provider_config_id")
-    provider_key_id = integer(column_name="table_key_id")
+    provider_config_id = integer(
+        column_name="table_virtual_key_provider_config_id", refers_to="ProviderConfig"
+    )
+    provider_key_id = integer(column_name="table_key_id", refers_to="ProviderKey")
 
     class Meta:
         table_name = "governance_virtual_key_provider_config_keys"
@@ -198,41 +227,42 @@ class ProviderConfigKey(peewee.Model):
 
 class McpConfig(peewee.Model):
     id = integer(primary_key=True)
-    virtual_key_id = text(index=True)
-    mcp_client_id = integer()
-    tools_to_execute = text()
+    virtual_key_id = text(index=True, refers_to="VirtualKey")
+    mcp_client_id = integer(refers_to="McpClient")
+    tools_to_execute = json(list)
 
     class Meta:
         table_name = "governance_virtual_key_mcp_configs"
+        expected_unique = (("virtual_key_id", "mcp_client_id"),)
 
 
 class ProviderKey(peewee.Model):
     id = integer(primary_key=True)
     name = text(unique=True)
-    provider_id = integer()
+    provider_id = integer(refers_to="Provider")
     provider = text()
     key_id = text(unique=True)
-    value = text()
-    models_json = text()
+    value = text(secret=True)
+    models_json = json(list)
     weight = real()
     enabled = boolean()
     use_for_batch_api = boolean()
     created_at = timestamp()
     updated_at = timestamp()
     config_hash = text()
-    azure_endpoint = text()
-    azure_client_id = text()
-    azure_client_secret = text()
-    azure_tenant_id = text()
-    vertex_project_id = text()
-    vertex_project_number = text()
-    vertex_region = text()
-    vertex_auth_credentials = text()
-    bedrock_access_key = text()
-    bedrock_secret_key = text()
-    bedrock_session_token = text()
-    bedrock_region = text()
-    bedrock_arn = text()
+    azure_endpoint = text(secret=True)
+    azure_client_id = text(secret=True)
+    azure_client_secret = text(secret=True)
+    azure_tenant_id = text(secret=True)
+    vertex_project_id = text(secret=True)
+    vertex_project_number = text(secret=True)
+    vertex_region = text(secret=True)
+    vertex_auth_credentials = text(secret=True)
+    bedrock_access_key = text(secret=True)
+    bedrock_secret_key = text(secret=True)
+    bedrock_session_token = text(secret=True)
+    bedrock_region = text(secret=True)
+    bedrock_arn = text(secret=True)
     encryption_status = text()
 
     class Meta:
@@ -245,19 +275,19 @@ class McpClient(peewee.Model):
     name = text(unique=True)
     is_code_mode_client = boolean()
     connection_type = text()
-    connection_string = text()
-    stdio_config_json = text()
-    tls_config_json = text("july")
+    connection_string = text(encrypted=True)
+    stdio_config_json = json(dict)
+    tls_config_json = json(dict)
     auth_type = text()
     oauth_config_id = text()
-    headers_json = text()
-    allowed_extra_headers_json = text("may", "july")
-    tools_to_execute_json = text()
-    tools_to_auto_execute_json = text()
-    tool_pricing_json = text()
-    allow_on_all_virtual_keys = boolean("may", "july")
-    per_user_header_keys_json = text("july")
-    disabled = boolean("july")
+    headers_json = json(dict, secret=True, encrypted=True)
+    allowed_extra_headers_json = json(list)
+    tools_to_execute_json = json(list)
+    tools_to_auto_execute_json = json(list)
+    tool_pricing_json = json(dict)
+    allow_on_all_virtual_keys = boolean()
+    per_user_header_keys_json = json(list)
+    disabled = boolean()
     encryption_status = text()
     created_at = timestamp()
     updated_at = timestamp()
@@ -269,8 +299,8 @@ class McpClient(peewee.Model):
 class Provider(peewee.Model):
     id = integer(primary_key=True)
     name = text(unique=True)
-    budget_id = text()
-    rate_limit_id = text()
+    budget_id = text(refers_to="Budget")
+    rate_limit_id = text(refers_to="RateLimit")
     created_at = timestamp()
     updated_at = timestamp()
 
@@ -298,64 +328,75 @@ MODELS: tuple[type[peewee.Model], ...] = (
 REQUIRED = (Customer, Team, VirtualKey, Budget, RateLimit)
 
 
-# The columns by which a budget of a newer gateway names its owner in the answers. (One
-# of a model config has the owner that the model config governs.)
-BUDGET_OWNERS: dict[str, type[peewee.Model]] = {
-    "team_id": Team,
-    "customer_id": Customer,
-    "virtual_key_id": VirtualKey,
-    "provider_config_id": ProviderConfig,
+Model = type[peewee.Model]
+
+
+def _columns(model: Model) -> list[Column]:
+    fields = model._meta.sorted_fields
+    return [field for field in fields if isinstance(field, Column)]
+
+
+@cache
+def references(model: Model) -> dict[str, Model]:
+    """Return the models that a model's columns refer to, by the columns' names."""
+    models = {each.__name__: each for each in MODELS}
+    return {
+        column.name: models[column.refers_to]
+        for column in _columns(model)
+        if column.refers_to
+    }
+
+
+@cache
+def referring(to: Model) -> list[tuple[Model, str]]:
+    """Return all columns that refer to a model, each with the model that has it."""
+    return [
+        (model, column)
+        for model in MODELS
+        for column, referred in references(model).items()
+        if referred is to
+    ]
+
+
+@cache
+def unique_columns(model: Model) -> list[str]:
+    """Return the columns in which gateways' databases hold no value twice."""
+    return [column.name for column in _columns(model) if column.unique]
+
+
+@cache
+def secret_columns(model: Model) -> list[str]:
+    """Return the columns of which nothing is kept but where they are read from."""
+    return [column.name for column in _columns(model) if column.secret]
+
+
+@cache
+def encrypted_columns(model: Model) -> list[str]:
+    """Return the columns that a gateway with a key encrypts."""
+    return [column.name for column in _columns(model) if column.encrypted]
+
+
+@cache
+def noun(model: Model) -> str:
+    """Return the words for a model's rows, such as "virtual key"."""
+    words = re.sub("(?<=[a-z])(?=[A-Z])", " ", model.__name__).lower()
+    return words.replace("mcp", "MCP")
+
+
+# The columns by which a budget names its owner, and those of them that answers show: a
+# budget of a model config belongs, there, to what the model config governs.
+BUDGET_OWNERS = references(Budget)
+SHOWN_OWNERS = {
+    column: model for column, model in BUDGET_OWNERS.items() if model is not ModelConfig
 }
 
 
 @cache
-def row_type(model: type[peewee.Model]) -> Any:
-    """The named tuple for a model's rows, its fields in the model's order."""
-    names = [column.name for column in model._meta.sorted_fields]
-    return namedtuple(f"{model.__name__}Row", names)
+def column_names(model: Model) -> list[str]:
+    return [column.name for column in model._meta.sorted_fields]
 
 
-def columns(model: type[peewee.Model], layout: Layout = "own") -> list[Column]:
-    """The columns that a model's table has in a layout, in their order."""
-    return [
-        field
-        for field in model._meta.sorted_fields
-        if layout == "own" or not field.layouts or layout in field.layouts
-    ]
-
-
-def create_tables(database: peewee.Database, layout: Layout = "own") -> None:
-    """Make all tables that are missing, as a gateway of that layout has them."""
-    for model in MODELS:
-        create_table(database, model, layout)
-
-
-def create_table(
-    database: peewee.Database,
-    model: type[peewee.Model],
-    layout: Layout = "own",
-    types: Mapping[str, str] = NO_OTHERS,
-) -> None:
-    """Make a model's table and its indexes, if they are missing; `types` are the
-    database's names of the columns' types.
-    """
-    table = model._meta.table_name
-    fields = columns(model, layout)
-    definitions = [
-        f'"{field.column_name}" {types.get(field.field_type, field.field_type)}'
-        + (" NOT NULL PRIMARY KEY" if field.primary_key else "")
-        for field in fields
-    ]
-    if isinstance(model._meta.primary_key, peewee.CompositeKey):
-        names = [f'"{field.column_name}"' for field in fields]
-        definitions.append(f"PRIMARY KEY ({', '.join(names)})")
-    database.execute_sql(
-        f'CREATE TABLE IF NOT EXISTS "{table}" ({", ".join(definitions)})'
-    )
-    for field in fields:
-        if field.unique or field.index:
-            database.execute_sql(
-                f"CREATE {'UNIQUE ' if field.unique else ''}INDEX IF NOT EXISTS"
-                f' "idx_{table}_{field.column_name}" ON "{table}"'
-                f' ("{field.column_name}")'
-            )
+@cache
+def row_type(model: Model) -> Any:
+    """Return the named tuple for a model's rows, its fields in the model's order."""
+    return namedtuple(f"{model.__name__}Row", column_names(model))

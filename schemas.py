@@ -215,8 +215,11 @@ class ConnectionString(Text):
 class Filled(Text):
     """Text that is not its row's alone: another row's, or different for some callers.
 
-    It is given beside the row, as relations are.
+    It is given beside the row, as relations are; JSON stays as it is.
     """
+
+    def read(self, value: Any) -> Any:
+        return value if isinstance(value, orjson.Fragment) else values.text(value)
 
 
 # Fields that tell values of a type as they are stored: most values there are.

@@ -6,7 +6,6 @@ ceiling answers are the files in a folder that the environment variable CONSTANT
 
 import os
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from granian.server import Server
 
 from models import MODELS, REQUIRED
 from schemas import CustomersAnswerSchema, EntitySchema, TeamsAnswerSchema
-from snapshot.entities import Tree
+from snapshot.entities import EntityDumper
 from store.relations import Index
 from store.sqlite import Reader
 
@@ -54,20 +53,20 @@ def make_naive(database: Path) -> Flask:
 
     @app.get("/api/governance/teams")
     def list_teams() -> Response:
-        tree = _read(database)
-        index, rows = tree.index, tree.index.teams
+        objects = _read(database)
+        index, rows = objects.index, objects.index.teams
         if customer_id := request.args.get("customer_id"):
             rows = index.teams_of.get(customer_id, [])
         page = rows[: request.args.get("limit", type=int)]
-        teams = [_team(tree, row, _customer_of(tree, row)) for row in page]
+        teams = [_team(objects, row, _customer_of(objects, row)) for row in page]
         answer = {"teams": teams, "count": len(teams)}
         return jsonify(TeamsAnswerSchema().dump(answer))
 
     @app.get("/api/governance/customers")
     def list_customers() -> Response:
-        tree = _read(database)
-        page = tree.index.customers[: request.args.get("limit", type=int)]
-        customers = [_customer(tree, row) for row in page]
+        objects = _read(database)
+        page = objects.index.customers[: request.args.get("limit", type=int)]
+        customers = [_customer(objects, row) for row in page]
         answer = {"customers": customers, "count": len(customers)}
         return jsonify(CustomersAnswerSchema().dump(answer))
 
@@ -77,41 +76,44 @@ def make_naive(database: Path) -> Flask:
 _MODEL_OF = {model._meta.table_name: model for model in MODELS}
 
 
-class PeeweeObjects:
-    """A builder (see tree.py) whose entities are peewee objects."""
+class PeeweeObjects(EntityDumper):
+    """Entities as peewee objects."""
 
-    def one(self, schema: type[EntitySchema], row: Any, **beside: Any) -> Any:
-        entity = _MODEL_OF[schema.table](**row._asdict())
-        for name, value in beside.items():
-            setattr(entity, name, value)
-        return entity
-
-    def many(self, entities: Iterable[Any]) -> list[Any]:
-        return list(entities)
+    def entity(self, schema: type[EntitySchema], row: Any, **members: Any) -> Any:
+        made = _MODEL_OF[schema.table](**row._asdict())
+        for name, value in members.items():
+            setattr(made, name, value)
+        return made
 
 
-def _read(database: Path) -> Tree:
+def _read(database: Path) -> PeeweeObjects:
     reader = Reader(database, MODELS, REQUIRED)
     try:
-        return Tree(Index(reader.read()), PeeweeObjects(), masked=False)
+        return PeeweeObjects(Index(reader.read()))
     finally:
         reader.close()
 
 
-def _team(tree: Tree, row: Any, customer: Any) -> Any:
-    keys = tree.index.virtual_keys_of_team.get(row.id, [])
-    return tree.team(row, customer, [tree.virtual_key(key) for key in keys])
+def _team(objects: PeeweeObjects, row: Any, customer: Any) -> Any:
+    keys = objects.index.virtual_keys_of_team.get(row.id, [])
+    return objects.team(row, customer, _virtual_keys(objects, keys))
 
 
-def _customer(tree: Tree, row: Any) -> Any:
-    teams = [_team(tree, team, {}) for team in tree.index.teams_of.get(row.id, [])]
-    keys = tree.index.virtual_keys_of_customer.get(row.id, [])
-    return tree.customer(row, teams, [tree.virtual_key(key) for key in keys])
+def _customer(objects: PeeweeObjects, row: Any) -> Any:
+    teams = [
+        _team(objects, team, {}) for team in objects.index.teams_of.get(row.id, [])
+    ]
+    keys = objects.index.virtual_keys_of_customer.get(row.id, [])
+    return objects.customer(row, teams, _virtual_keys(objects, keys))
 
 
-def _customer_of(tree: Tree, team: Any) -> Any:
-    row = tree.index.customer.get(team.customer_id)
-    return None if row is None else _customer(tree, row)
+def _virtual_keys(objects: PeeweeObjects, rows: list[Any]) -> list[Any]:
+    return [objects.virtual_key(row, row.value) for row in rows]
+
+
+def _customer_of(objects: PeeweeObjects, team: Any) -> Any:
+    row = objects.index.customer.get(team.customer_id)
+    return None if row is None else _customer(objects, row)
 
 
 def main() -> None:

@@ -3,11 +3,9 @@
 import hashlib
 import secrets
 import string
-import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from time import monotonic
 
 import peewee
 
@@ -18,6 +16,7 @@ from store.failures import IS_MISSING, DatabaseUnavailable
 from store.key_store import ApiKey, open_key_reader, writing_keys
 from store.own import NotOurs
 from store.rows import Mark
+from store.shared_look import SharedLook
 
 PREFIX = "bfst-"
 RANDOM_LENGTH = 44  # letters and digits: 262 bits
@@ -36,8 +35,7 @@ class ApiKeyReader:
 
     def __init__(self, address: Address) -> None:
         self._reader = open_key_reader(address)
-        self._lock = threading.Lock()
-        self._began = float("-inf")
+        self._look = SharedLook(self._refresh)
         self._failure: DatabaseUnavailable | None = None
         self._mark: Mark = ()
         self._settled: Mark | None = None
@@ -50,12 +48,7 @@ class ApiKeyReader:
         DatabaseUnavailable where there is a file that cannot be read.
         """
         wanted = _sha256(token)
-        asked = monotonic() if asked is None else asked
-        with self._lock:
-            if self._began < asked:  # one look answers all who asked before it
-                began = monotonic()
-                self._refresh()
-                self._began = began
+        with self._look.since(asked):
             if self._failure is not None:
                 raise DatabaseUnavailable(self._failure.path, self._failure.reason)
             return self._by_hash.get(wanted)
@@ -66,14 +59,20 @@ class ApiKeyReader:
         Raises WouldWait where another thread is looking, or the file is locked, changed
         or not there.
         """
-        if not self._lock.acquire(blocking=False):
-            raise WouldWait
-        try:
+        with self._look.at_once():
             if not self._is_unchanged():
                 raise WouldWait
             return self._by_hash.get(_sha256(token))
-        finally:
-            self._lock.release()
+
+    def still_has(self, key: Row) -> bool:
+        """Return True if a key that was found is as it was, by a look at the file.
+
+        Raises WouldWait as `find_at_once` does.
+        """
+        with self._look.at_once():
+            if not self._is_unchanged():
+                raise WouldWait
+            return self._by_hash.get(key.sha256) is key
 
     def verify(self) -> None:
         """Raise DatabaseUnavailable where there is a file that cannot be read."""
@@ -81,7 +80,7 @@ class ApiKeyReader:
         self.close()
 
     def close(self) -> None:
-        with self._lock:
+        with self._look.ended():
             self._reader.close()
 
     def _is_unchanged(self) -> bool:

@@ -10,7 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
+from hashlib import blake2b
+from math import inf
+from time import time
+from typing import NamedTuple
 from urllib.parse import quote
 
 import values
@@ -23,7 +27,7 @@ from snapshot.snapshot import EVERYTHING, Scope, Snapshot
 from store.failures import DatabaseUnavailable
 
 VIRTUAL_KEY_PREFIX = "sk-bf-"
-REMEMBERED_CALLERS = 4096
+REMEMBERED_CREDENTIALS = 4096
 # Other schemes, which messages name; what is none of these may itself be a token.
 _SCHEMES = {"basic": "Basic", "digest": "Digest", "negotiate": "Negotiate"}
 
@@ -60,6 +64,14 @@ class Caller:
         return f"{kind}:{quote(self.name)}" if self.name else kind
 
 
+class Known(NamedTuple):
+    """A credential that was accepted, and what it depends on that it still is."""
+
+    caller: Caller
+    api_key: Row | None = None
+    expires: float = inf  # Unix time
+
+
 class Authenticator:
     """Finds callers by their headers, and what they see."""
 
@@ -68,6 +80,7 @@ class Authenticator:
         self._all_teams = settings.virtual_key_scope == "all"
         self._api_keys = ApiKeyReader(settings.access_database)
         self._verifier = Verifier(settings)
+        self._known: dict[bytes, Known] = {}  # by a hash of the header
 
     def api_keys_problem(self) -> str | None:
         """Return why API keys cannot be looked up; a missing file just has none."""
@@ -95,7 +108,8 @@ class Authenticator:
         `scope` and a snapshot.
         """
         find = partial(self._api_keys.find, asked=asked)
-        return self._identify(header, remote, taken, find, self._verifier.verify)
+        verify = self._verifier.verify
+        return self._identify(header, remote, taken, find, verify).caller
 
     def identify_at_once(
         self, header: str | None, remote: str | None, taken: tuple[Kind, ...]
@@ -104,8 +118,24 @@ class Authenticator:
 
         Raises MissingCredentials and InvalidCredentials as `identify` does.
         """
+        if self._off:
+            return _loopback_caller(remote)
+        digest = blake2b((header or "").encode("utf-8", "replace")).digest()
+        known = self._known.get(digest)
+        if known is not None and known.caller.kind in taken and self._holds(known):
+            return known.caller
         find, verify = self._api_keys.find_at_once, self._verifier.remembered
-        return self._identify(header, remote, taken, find, verify)
+        known = self._identify(header, remote, taken, find, verify)
+        if len(self._known) >= REMEMBERED_CREDENTIALS:
+            self._known = {}
+        self._known[digest] = known
+        return known.caller
+
+    def _holds(self, known: "Known") -> bool:
+        """Return True if a credential that was accepted before still is, for sure."""
+        if known.api_key is not None and not self._api_keys.still_has(known.api_key):
+            return False
+        return time() < known.expires
 
     def _identify(
         self,
@@ -114,18 +144,18 @@ class Authenticator:
         taken: tuple[Kind, ...],
         find_api_key: Callable[[str], Row | None],
         verify: Callable[[str], Claims],
-    ) -> Caller:
+    ) -> "Known":
         if self._off:
-            return _loopback_caller(remote)
+            return Known(_loopback_caller(remote))
         token = _bearer_token(header)
         kind = _shape(token)
         if kind is Kind.VIRTUAL_KEY:
             _require_taken(kind, taken)
             value_hash = hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
-            return _caller(kind, value_hash=value_hash)
+            return Known(Caller(kind, value_hash=value_hash))
         if kind is Kind.MANAGEMENT_KEY:
-            return _management_caller(find_api_key(token))
-        return _jwt_caller(lambda: verify(token), taken)
+            return _management_key(find_api_key(token))
+        return _jwt(lambda: verify(token), taken)
 
     def scope(self, caller: Caller, snapshot: Snapshot) -> Scope:
         """Return what the caller sees of a snapshot.
@@ -148,7 +178,7 @@ class Authenticator:
         )
 
 
-def _jwt_caller(verify: Callable[[], Claims], taken: tuple[Kind, ...]) -> Caller:
+def _jwt(verify: Callable[[], Claims], taken: tuple[Kind, ...]) -> Known:
     try:
         claims = verify()
     except InvalidToken as problem:
@@ -156,11 +186,11 @@ def _jwt_caller(verify: Callable[[], Claims], taken: tuple[Kind, ...]) -> Caller
             _require_taken(Kind.JWT, taken)
         raise InvalidCredentials(f"The JWT is not valid: {problem}.") from None
     if claims.role == "admin":
-        caller = _caller(Kind.ADMIN_JWT)
+        caller = Caller(Kind.ADMIN_JWT)
     else:
-        caller = _caller(Kind.VIRTUAL_KEY_JWT, virtual_key_id=claims.subject)
+        caller = Caller(Kind.VIRTUAL_KEY_JWT, virtual_key_id=claims.subject)
     _require_taken(caller.kind, taken)
-    return caller
+    return Known(caller, expires=claims.expires)
 
 
 def _bearer_token(header: str | None) -> str:
@@ -204,14 +234,15 @@ def _require_taken(kind: Kind, taken: tuple[Kind, ...]) -> None:
         )
 
 
-def _management_caller(api_key: Row | None) -> Caller:
+def _management_key(api_key: Row | None) -> Known:
     if api_key is None:
         raise InvalidCredentials("The management API key is not known.")
     if api_key.revoked_at:
         raise InvalidCredentials("The management API key was revoked.")
     if _has_passed(api_key.expires_at):
         raise InvalidCredentials("The management API key has expired.")
-    return _caller(Kind.MANAGEMENT_KEY, name=api_key.name)
+    caller = Caller(Kind.MANAGEMENT_KEY, name=api_key.name)
+    return Known(caller, api_key, _unix_time(api_key.expires_at))
 
 
 def _require_alive(virtual_key: Row) -> None:
@@ -223,6 +254,12 @@ def _require_alive(virtual_key: Row) -> None:
         raise InvalidCredentials("The virtual key is not active.")
     if _has_passed(virtual_key.expires_at):
         raise InvalidCredentials("The virtual key has expired.")
+
+
+def _unix_time(expires_at: str | None) -> float:
+    """Return when a key will expire that has not yet, in whole seconds."""
+    seconds = values.instant(expires_at)[0]
+    return inf if seconds == values.instant(None)[0] else seconds
 
 
 def _has_passed(expires_at: str | None) -> bool:
@@ -239,12 +276,4 @@ def _loopback_caller(remote: str | None) -> Caller:
         raise MissingCredentials(
             "Authentication is off, and then only loopback addresses are answered."
         )
-    return _caller(Kind.NOBODY)
-
-
-@lru_cache(REMEMBERED_CALLERS)
-def _caller(
-    kind: Kind, virtual_key_id: str = "", value_hash: str = "", name: str = ""
-) -> Caller:
-    """Return a caller; the same one to the same few who call again and again."""
-    return Caller(kind, virtual_key_id, value_hash, name)
+    return Caller(Kind.NOBODY)

@@ -1,8 +1,9 @@
 """The command that serves: what is configured, a gateway's database, or files."""
 
 import json
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -173,29 +174,25 @@ def run_service(
 
 @contextmanager
 def _removed_at_the_end(file: Path | None) -> Iterator[None]:
+    """Remove the ready file at the end, unless it is another process's by then."""
     try:
         yield
     finally:
         if file is not None:
-            with suppress(OSError):
-                file.resolve().unlink()
+            with suppress(OSError, ValueError):
+                if json.loads(file.read_bytes())["pid"] == os.getpid():
+                    file.resolve().unlink()
 
 
-@contextmanager
-def _listener(options: Options) -> Iterator["socket"]:
-    """Open what the options say to listen on. Raises CannotListen."""
-    if options.unix is None:
-        from web.listening import listen
+def _listener(options: Options) -> AbstractContextManager["socket"]:
+    """Return what the options say to listen on. Raises CannotListen."""
+    if options.unix is not None:
+        from web.unix_socket import listening_at
 
-        yield listen(options.host, options.port)
-        return
-    from web.unix_socket import listen_unix, remove_socket
+        return listening_at(options.unix)
+    from web.listening import listen
 
-    listener = listen_unix(options.unix)
-    try:
-        yield listener
-    finally:
-        remove_socket(options.unix)
+    return nullcontext(listen(options.host, options.port))
 
 
 def _is_served_in_place(files: tuple[Address, ...], wait: bool) -> bool:

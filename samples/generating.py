@@ -12,7 +12,7 @@ from samples.new_rows import NewRows
 from samples.owners import Invention
 from store.encryption import Encryption
 from store.own import writing
-from store.own_tables import Model, OwnTables
+from store.own_tables import OwnTables
 
 MOST = 10_000_000  # a database of 13 GB
 CHUNK = 1000  # virtual keys from one write, and one call of progress, to the next
@@ -60,7 +60,7 @@ def generate(
     return {noun: rows.counts[model] for noun, model in NOUNS.items()}
 
 
-NOUNS: dict[str, Model] = {
+NOUNS: dict[str, models.Model] = {
     "customers": models.Customer,
     "teams": models.Team,
     "virtual_keys": models.VirtualKey,

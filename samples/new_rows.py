@@ -3,7 +3,7 @@
 from typing import Any
 
 import models
-from store.own_tables import Model, OwnTables
+from store.own_tables import OwnTables
 
 
 class NewRows:
@@ -11,11 +11,13 @@ class NewRows:
 
     def __init__(self, tables: OwnTables) -> None:
         self.time = ""
-        self.counts: dict[Model, int] = dict.fromkeys(models.MODELS, 0)
+        self.counts: dict[models.Model, int] = dict.fromkeys(models.MODELS, 0)
         self._tables = tables
-        self._waiting: dict[Model, list[Any]] = {model: [] for model in models.MODELS}
+        self._waiting: dict[models.Model, list[Any]] = {
+            model: [] for model in models.MODELS
+        }
 
-    def add(self, model: Model, **values: Any) -> int:
+    def add(self, model: models.Model, **values: Any) -> int:
         """Add a row; its number, which is its id if none is given.
 
         It is in the table after the next `write`. Other columns are NULL.

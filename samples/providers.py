@@ -28,8 +28,8 @@ def _add_provider_key(
     rows: NewRows, draws: Draws, provider: str, provider_id: int, name: str
 ) -> int:
     secret = f"env.{provider.upper()}_{name.upper()}"
-    columns = (column.name for column in models.columns(models.ProviderKey))
-    own = [column for column in columns if column.startswith(f"{provider}_")]
+    secrets = models.secret_columns(models.ProviderKey)
+    own = [column for column in secrets if column.startswith(f"{provider}_")]
     return rows.add(
         models.ProviderKey,
         name=f"{provider}-{name}",

@@ -1,10 +1,9 @@
-"""The rules that make entities of rows, all layouts alike.
+"""The rules that make entities of rows, all layouts alike."""
 
-How an entity is put together (as JSON bytes, as plain data) is the builder's choice.
-"""
+from functools import cache, lru_cache
+from typing import Any
 
-from collections.abc import Iterable
-from typing import Any, Protocol
+import orjson
 
 import values
 from models import Row
@@ -24,26 +23,30 @@ from schemas import (
 )
 from store.relations import Index
 
-
-class Builder(Protocol):
-    """Makes an entity of a row and what is given beside it; None is left out."""
-
-    def one(self, schema: type[EntitySchema], row: Row, **beside: Any) -> Any: ...
-
-    def many(self, entities: Iterable[Any]) -> Any: ...
+# Rows of these are part of many entities: each is dumped and written once.
+SHARED = (ProviderKeySchema, McpClientSchema)
+SHARED_ROWS = 10_000
 
 
-class Tree:
-    """Builds entities out of an index. `masked` hides virtual keys' values."""
+class EntityDumper:
+    """Dumps the rows of an index, with all that belongs to them, to plain data."""
 
-    def __init__(self, index: Index, builder: Builder, *, masked: bool) -> None:
+    def __init__(self, index: Index) -> None:
         self.index = index
-        self.builder = builder
-        self.masked = masked
+
+    def entity(self, schema: type[EntitySchema], row: Row, **members: Any) -> Any:
+        """Return a row dumped by its schema; `members` come beside its columns, or
+        instead of them, and are dumped already. None is left out.
+        """
+        if schema in SHARED:
+            return _dump_shared(schema, row)
+        columns = row._asdict()
+        columns.update(members)
+        return _instance(schema).dump_row(columns)
 
     def customer(self, row: Row, teams: Any, virtual_keys: Any) -> Any:
-        """A customer with its teams and keys, which are built already."""
-        return self.builder.one(
+        """Return a customer with its teams and keys, which are dumped already."""
+        return self.entity(
             CustomerSchema,
             row,
             **self._spending("customer_id", row),
@@ -53,8 +56,8 @@ class Tree:
         )
 
     def team(self, row: Row, customer: Any, virtual_keys: Any) -> Any:
-        """A team; `customer` goes in for its customer, if there is that row."""
-        return self.builder.one(
+        """Return a team; `customer` goes in for its customer, if there is that row."""
+        return self.entity(
             TeamSchema,
             row,
             **self._spending("team_id", row),
@@ -64,9 +67,9 @@ class Tree:
         )
 
     def _spending(self, owner: str, row: Row) -> dict[str, Any]:
-        """The members of a team or a customer that say what it may spend.
+        """Return the members of a team or a customer that limit its spending.
 
-        `owner` is the column by which its budgets name it.
+        `owner` is the column of budgets with its id.
         """
         aligned = self._is_aligned(owner, row)
         budgets = self._budgets(owner, row, aligned)
@@ -79,32 +82,30 @@ class Tree:
             "rate_limit": self._rate_limit(row),
         }
 
-    def virtual_key(self, row: Row) -> Any:
-        """A virtual key with its provider and MCP configs."""
+    def virtual_key(self, row: Row, value: Any) -> Any:
+        """Return a virtual key with its provider and MCP configs; `value` goes in for
+        its value.
+        """
         governing, of_models = self.index.model_configs(row.id)
         aligned = self._is_aligned("virtual_key_id", row, governing)
-        return self.builder.one(
+        return self.entity(
             VirtualKeySchema,
             row,
             calendar_aligned=_stored(row.calendar_aligned, aligned),
-            value=self._value(row),
-            provider_configs=self.builder.many(
+            value=value,
+            provider_configs=[
                 self._provider_config(config, aligned)
                 for config in self.index.provider_configs_of.get(row.id, ())
-            ),
-            mcp_configs=self.builder.many(
+            ],
+            mcp_configs=[
                 self._mcp_config(config)
                 for config in self.index.mcp_configs_of.get(row.id, ())
-            ),
+            ],
             team=self._cut(self.index.team, row.team_id),
             customer=self._cut(self.index.customer, row.customer_id),
             **self._governed("virtual_key_id", row, aligned, governing),
             model_budgets=self._model_budgets("virtual_key_id", row, of_models),
         )
-
-    def _value(self, row: Row) -> str:
-        value = values.text(row.value)
-        return values.mask_value(value) if self.masked else value
 
     def _cut(self, rows: dict[Any, Row], row_id: Any) -> Any:
         return {} if row_id in rows else None
@@ -114,7 +115,7 @@ class Tree:
         governing, of_models = self.index.model_configs(
             row.virtual_key_id, row.provider or ""
         )
-        return self.builder.one(
+        return self.entity(
             ProviderConfigSchema,
             row,
             # Older gateways: none attached, all allowed.
@@ -127,8 +128,8 @@ class Tree:
     def _governed(
         self, owner: str, row: Row, aligned: bool, governing: Row | None
     ) -> dict[str, Any]:
-        """The members of a key or a provider config that say what it may spend: those
-        of the model config that governs it, if there is one.
+        """Return the members of a key or a provider config that limit its spending:
+        those of the model config that governs it, if there is one.
         """
         limited = row if governing is None else governing
         budgets = self._budgets(owner, row, aligned, governing)
@@ -139,11 +140,11 @@ class Tree:
         }
 
     def _model_budgets(self, owner: str, row: Row, configs: list[Row]) -> Any:
-        """The model budgets of a key or a provider config; None if it has none."""
+        """Return the model budgets of a key or a provider config; None without any."""
         if not configs:
             return None
-        return self.builder.many(
-            self.builder.one(
+        return [
+            self.entity(
                 ModelBudgetSchema,
                 config,
                 budgets=self._many(
@@ -152,13 +153,13 @@ class Tree:
                 rate_limit=self._rate_limit(config),
             )
             for config in configs
-        )
+        ]
 
     def _budgets(
         self, owner: str, row: Row, aligned: bool, governing: Row | None = None
     ) -> list[Row]:
-        """The budgets of an owner, or those of the model config that governs it; each
-        names the owner and has its alignment.
+        """Return the budgets of an owner, or of the model config that governs it; each
+        has the owner's id and alignment.
         """
         if governing is None:
             budgets = self.index.budgets(owner, row)
@@ -168,7 +169,7 @@ class Tree:
         return [_completed(budget, owner, row.id, aligned) for budget in budgets]
 
     def _is_aligned(self, owner: str, row: Row, governing: Row | None = None) -> bool:
-        """True if an owner is; where its column is missing, if one of its budgets."""
+        """Return whether an owner is aligned; without a column, whether a budget is."""
         if row.calendar_aligned is not None:
             return _is_set(row.calendar_aligned)
         budgets = self._budgets(owner, row, False, governing)
@@ -181,30 +182,40 @@ class Tree:
     def _mcp_config(self, row: Row) -> Any:
         client = self.index.mcp_client.get(row.mcp_client_id)
         if client is None:
-            return self.builder.one(McpConfigSchema, row, mcp_client_name="")
-        return self.builder.one(
+            return self.entity(McpConfigSchema, row, mcp_client_name="")
+        return self.entity(
             McpConfigSchema,
             row,
-            mcp_client_name=client.name or "",
-            mcp_client=self.builder.one(McpClientSchema, client),
+            mcp_client_name=values.text(client.name),
+            mcp_client=self.entity(McpClientSchema, client),
         )
 
     def _rate_limit(self, owner: Row) -> Any:
         row = self.index.rate_limit.get(owner.rate_limit_id)
-        return None if row is None else self.builder.one(RateLimitSchema, row)
+        return None if row is None else self.entity(RateLimitSchema, row)
 
     def _budget_named(self, budget_id: Any, budgets: list[Row]) -> Any:
         if not budgets:
             return None
         named = (budget for budget in budgets if budget.id == budget_id)
-        return self.builder.one(BudgetSchema, next(named, budgets[0]))
+        return self.entity(BudgetSchema, next(named, budgets[0]))
 
     def _many(self, schema: type[EntitySchema], rows: list[Row]) -> Any:
-        return self.builder.many(self.builder.one(schema, row) for row in rows)
+        return [self.entity(schema, row) for row in rows]
+
+
+@cache
+def _instance(schema: type[EntitySchema]) -> EntitySchema:
+    return schema()
+
+
+@lru_cache(SHARED_ROWS)
+def _dump_shared(schema: type[EntitySchema], row: Row) -> orjson.Fragment:
+    return orjson.Fragment(orjson.dumps(_instance(schema).dump_row(row._asdict())))
 
 
 def _completed(budget: Row, owner: str, owner_id: Any, aligned: bool) -> Row:
-    """A budget that names its owner and has its alignment."""
+    """Return a budget with its owner's id and alignment."""
     missing: dict[str, Any] = {}
     if getattr(budget, owner) in (None, ""):
         missing[owner] = owner_id
@@ -214,7 +225,7 @@ def _completed(budget: Row, owner: str, owner_id: Any, aligned: bool) -> Row:
 
 
 def _budget_id(owner: Row, budgets: list[Row]) -> Any:
-    """Newer gateways name no budget on its owner: it is the first one then."""
+    """Return the id of an owner's budget: where none is stored, of its first one."""
     return budgets[0].id if budgets and not owner.budget_id else owner.budget_id
 
 

@@ -1,6 +1,6 @@
-"""When a snapshot is taken: whether the one in memory is still current, and since when.
+"""Keeps a snapshot current: takes a new one when the database has changed.
 
-The snapshot is built beside the old one and swapped in by rebinding one name, so that
+A new snapshot is made beside the old one and replaces it by one assignment, so that
 readers need no lock and never see half.
 """
 
@@ -18,6 +18,7 @@ from snapshot.snapshot import Snapshot
 from store.failures import IS_LOCKED, DatabaseUnavailable
 from store.readers import Reader
 from store.rows import Mark
+from store.shared_look import SharedLook
 
 log = logging.getLogger("governance")
 
@@ -40,11 +41,10 @@ class Keeper:
     def __init__(self, reader: Reader, seconds: float) -> None:
         self._reader = reader
         self._seconds = seconds
-        self._lock = threading.Lock()
+        self._shared_look = SharedLook(self._look)
         self._snapshot: Snapshot | None = None
         self._mark: Mark = ()
         self._known_current = 0.0
-        self._began = float("-inf")
         self._failure: Exception | None = None
         self._last_failure: dict[str, str] | None = None
         self._stop = threading.Event()
@@ -53,16 +53,11 @@ class Keeper:
         self.watcher: Watcher | None = None
 
     def current(self, asked: float | None = None) -> Snapshot:
-        """The snapshot of the database as it is now, or was at a moment after `asked`
-        (by time.monotonic); raises DatabaseUnavailable.
+        """Return the snapshot of the database as it is now, or was after `asked`.
+
+        `asked` is a time by time.monotonic. Raises DatabaseUnavailable.
         """
-        asked = monotonic() if asked is None else asked
-        with self._lock:
-            # What another thread began after we asked answers us too: waiting threads
-            # would otherwise look, or wait for a locked file, one after the other.
-            if self._began < asked:
-                self._began = monotonic()
-                self._look()
+        with self._shared_look.since(asked):
             if isinstance(self._failure, DatabaseUnavailable):
                 raise DatabaseUnavailable(self._failure.path, self._failure.reason)
             if self._failure is not None:
@@ -70,7 +65,7 @@ class Keeper:
             return cast(Snapshot, self._snapshot)
 
     def remembered(self) -> Snapshot:
-        """The last snapshot, without touching a file, unless none was ever taken."""
+        """Return the last snapshot; only if there is none yet, a file is read."""
         return self._snapshot or self.current()
 
     def current_at_once(self) -> Snapshot:
@@ -79,16 +74,12 @@ class Keeper:
         Raises WouldWait where another thread is looking, the database is locked or
         changed, or the last look failed.
         """
-        if not self._lock.acquire(blocking=False):
-            raise WouldWait
-        try:
+        with self._shared_look.at_once():
             looked = monotonic()
             if self._failure is not None or self._mark != self._reader.mark_at_once():
                 raise WouldWait
             self._known_current = looked
             return cast(Snapshot, self._snapshot)
-        finally:
-            self._lock.release()
 
     def remembered_at_once(self) -> Snapshot:
         """Return the last snapshot; WouldWait where none was ever taken."""
@@ -97,7 +88,7 @@ class Keeper:
         return self._snapshot
 
     def age(self) -> int:
-        """Whole seconds since the remembered snapshot was last known to be current."""
+        """Return the whole seconds since the last snapshot was known to be current."""
         return int(monotonic() - self._known_current)
 
     @property
@@ -120,7 +111,7 @@ class Keeper:
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-        with self._lock:
+        with self._shared_look.ended():
             self._reader.close()
 
     def state(self) -> dict[str, Any]:
@@ -140,15 +131,15 @@ class Keeper:
         }
 
     def _problem(self) -> str | None:
-        """Why the database mode cannot answer, as far as is known without waiting."""
-        if self._lock.acquire(blocking=False):  # else a look is under way
-            try:
+        """Return why the database mode cannot answer, as far as is known at once."""
+        try:
+            with self._shared_look.at_once():
                 self._reader.mark_at_once()
-            except DatabaseUnavailable as failure:
-                if failure.reason != IS_LOCKED:  # which may pass in a moment
-                    return f"the database {failure.reason}"
-            finally:
-                self._lock.release()
+        except WouldWait:
+            pass
+        except DatabaseUnavailable as failure:
+            if failure.reason != IS_LOCKED:  # which may pass in a moment
+                return f"the database {failure.reason}"
         if self._failure is not None and self._last_failure is not None:
             return self._last_failure["reason"]
         return None if self._snapshot else NO_SNAPSHOT
@@ -160,10 +151,10 @@ class Keeper:
             if str(self._failure) != str(failure):
                 log.error("database unavailable: %s", failure)
             self._failure = failure
-            self._last_failure = _told(f"the database {failure.reason}")
+            self._last_failure = _failure_now(f"the database {failure.reason}")
         except Exception as failure:  # raised again for each who waits for it
             self._failure = failure
-            self._last_failure = _told("a snapshot could not be taken")
+            self._last_failure = _failure_now("a snapshot could not be taken")
         else:
             if isinstance(self._failure, DatabaseUnavailable):
                 log.info("database available again: %s", self._reader.path)
@@ -183,9 +174,7 @@ class Keeper:
         self._known_current = looked
 
     def _take(self) -> None:
-        """Take a snapshot, unless what was written since the last is in none of our
-        tables.
-        """
+        """Take a snapshot, if any of our tables changed since the last one."""
         before = self._snapshot
         known = before.index.rows if before else None
         rows = self._reader.read(known)
@@ -199,7 +188,7 @@ class Keeper:
             try:
                 self.current()
             except DatabaseUnavailable:
-                pass  # logged and told by readyz; the next look may find it well
+                pass  # logged, and shown by readyz; the next look may find it well
             except Exception:
                 log.exception("taking a snapshot failed")
             if self._stop.wait(self._seconds):
@@ -208,10 +197,10 @@ class Keeper:
 
 @contextmanager
 def _no_collecting() -> Iterator[None]:
-    """Keep the collector of circular garbage from all that is made meanwhile.
+    """Disable the garbage collector while a snapshot is taken.
 
-    A snapshot's rows live until they are replaced, and refer in no circles: walking
-    through them in vain, it would stop all threads for 60 ms, again and again.
+    Rows live until they are replaced and have no circular references: looking through
+    all of them in vain would stop every thread for 60 ms, again and again.
     """
     enabled = gc.isenabled()
     gc.disable()
@@ -223,11 +212,11 @@ def _no_collecting() -> Iterator[None]:
 
 
 def readiness(problem: str | None) -> dict[str, Any]:
-    """Return that something is ready, or that it is not and why."""
+    """Return whether something is ready, for readyz; with a problem it is not."""
     if problem is None:
         return {"ready": True}
     return {"ready": False, "reason": problem}
 
 
-def _told(reason: str) -> dict[str, str]:
+def _failure_now(reason: str) -> dict[str, str]:
     return {"at": datetime.now(UTC).isoformat(timespec="seconds"), "reason": reason}

@@ -12,8 +12,7 @@ from typing import Any
 
 import values
 from models import Row
-from snapshot.composer import Composer
-from snapshot.entities import Tree
+from snapshot.entities import EntityDumper
 from snapshot.resets import next_reset
 from store.relations import Index
 
@@ -67,7 +66,7 @@ class Spending:
 
 def of_customers_and_teams(index: Index) -> Iterator[Spending]:
     """The customers' and teams' own budgets."""
-    entities = Tree(index, Composer(), masked=True)
+    entities = EntityDumper(index)
     for row in index.customers:
         owner = Owner("customer", **_customer(index, row.id))
         yield from _of(owner, entities.customer(row, [], []))
@@ -78,9 +77,9 @@ def of_customers_and_teams(index: Index) -> Iterator[Spending]:
 
 def of_virtual_keys(index: Index) -> Iterator[Spending]:
     """The budgets of virtual keys, of their provider configs and single models."""
-    entities = Tree(index, Composer(), masked=True)
+    entities = EntityDumper(index)
     for row in index.virtual_keys:
-        entity = entities.virtual_key(row)
+        entity = entities.virtual_key(row, value="")
         owner = _key_owner(index, row)
         yield from _of_models(owner, "", entity)
         for config in entity["provider_configs"]:

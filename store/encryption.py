@@ -7,24 +7,16 @@ stay closed: nothing of them is ever shown.
 import os
 from typing import Any
 
-import peewee
-
 import values
 from addresses import Address
-from models import McpClient, Row, VirtualKey
+from models import Model, Row, encrypted_columns
 from schemas import report_broken
 from settings import SettingError, Settings
 from store.cipher import open_value, seal_value
 from store.failures import DatabaseUnavailable
 
-Model = type[peewee.Model]
-
 ENCRYPTED = "encrypted"
 PLAIN = "plain_text"
-COLUMNS: dict[Model, tuple[str, ...]] = {
-    VirtualKey: ("value",),
-    McpClient: ("connection_string", "headers_json"),
-}
 EMPTY = ("", "{}")  # what gateways leave as it is
 
 
@@ -49,7 +41,7 @@ class Encryption:
 
         One that does not open has nothing where it is encrypted, and keeps its mark.
         """
-        if model not in COLUMNS:
+        if not encrypted_columns(model):
             return rows
         known, self._made[model] = self._made.get(model, {}), {}
         return [
@@ -141,7 +133,7 @@ def load_encryption(settings: Settings) -> Encryption:
 
 def _secrets(model: Model, row: dict[str, Any]) -> dict[str, str]:
     """Return what of a row a gateway with a key encrypts, by column."""
-    texts = {name: values.text(row[name]) for name in COLUMNS.get(model, ())}
+    texts = {name: values.text(row[name]) for name in encrypted_columns(model)}
     return {
         name: text
         for name, text in texts.items()

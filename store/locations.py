@@ -55,11 +55,15 @@ def find(name: str) -> Found:
     if log is not None and not log.st_size:
         log = None
     location = Location(name, main.st_dev, main.st_ino, log.st_ino if log else None)
-    return Found(location, main, log, kind_problem(main.st_mode) or _names(main, log))
+    usual = stat.S_ISREG(main.st_mode) and main.st_nlink == 1
+    return Found(location, main, log, None if usual else _problem(main, log))
 
 
-def _names(main: os.stat_result, log: os.stat_result | None) -> str | None:
-    """The log that is beside this name is the one in use, if it has no other name."""
+def _problem(main: os.stat_result, log: os.stat_result | None) -> str | None:
+    """Return why a file cannot be served, if so."""
+    if problem := kind_problem(main.st_mode):
+        return problem
+    # The log that is beside this name is the one in use, if it has no other name.
     own_log = log is not None and log.st_nlink == 1
     return SEVERAL_NAMES if main.st_nlink > 1 and not own_log else None
 

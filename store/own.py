@@ -10,7 +10,7 @@ import peewee
 from peewee import SqliteDatabase
 
 from addresses import Address, PostgresUrl
-from models import create_tables
+from models import MODELS
 from store.encryption import Encryption
 from store.failures import kind_problem
 from store.locations import MAGIC
@@ -115,7 +115,8 @@ def _file_transaction(path: Path) -> Iterator[SqliteDatabase]:
         with database.connection_context(), database.atomic("IMMEDIATE"):
             if database.pragma("application_id") != APPLICATION_ID:
                 database.pragma("application_id", APPLICATION_ID)
-            create_tables(database)
+            for model in MODELS:
+                peewee.SchemaManager(model, database).create_all()
             yield database
     except (peewee.DatabaseError, sqlite3.DatabaseError) as problem:
         raise NotOurs(f"{path} cannot be written: {_reason(problem)}") from problem

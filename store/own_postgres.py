@@ -14,10 +14,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import values
 from addresses import PostgresUrl
-from models import MODELS, create_table
+from models import MODELS, Model
 from store.failures import IS_MISSING
 from store.own import APPLICATION_ID, BUSY_SECONDS, NotOurs
-from store.own_tables import Model
 from store.postgres import Connection, PostgresDatabase, connect
 from store.postgres_failures import failure_reason, write_failure_reason
 from store.rows import Models
@@ -119,7 +118,7 @@ def _require_ours(database: PostgresDatabase, models: Models) -> None:
 
 
 def _make_table(database: PostgresDatabase, model: Model) -> None:
-    create_table(database, model, types=TYPES)
+    peewee.SchemaManager(model, database, field_types=TYPES).create_all()
     comment = sql.SQL("COMMENT ON TABLE {} IS {}")
     table = sql.Identifier(model._meta.table_name)
     database.connection().execute(comment.format(table, MARK))

@@ -5,11 +5,9 @@ from typing import Any
 
 import peewee
 
-from models import MODELS, columns
-from store import encryption
+from models import MODELS, Model, column_names, encrypted_columns
 from store.encryption import Encryption
 
-Model = type[peewee.Model]
 # The rows of every table by primary key, each a dict of all columns.
 Tables = dict[Model, dict[Any, dict[str, Any]]]
 # Makes of a row what the database can hold of it.
@@ -40,7 +38,9 @@ class OwnTables:
 
     def seal(self) -> None:
         """Encrypt what is in plain, as a gateway does when it is first given a key."""
-        for model in encryption.COLUMNS if self._encryption.has_key else ():
+        for model in MODELS if self._encryption.has_key else ():
+            if not encrypted_columns(model):
+                continue
             stored = self._stored(model)
             sealed = [self._encryption.sealed_values(model, row) for row in stored]
             changed = [
@@ -89,9 +89,9 @@ class OwnTables:
         model.delete().execute(self._database)
 
     def _stored(self, model: Model) -> list[dict[str, Any]]:
-        names = [column.name for column in columns(model)]
+        names = column_names(model)
         # Written out: peewee takes longer to make the text than SQLite to answer it.
-        quoted = ", ".join(f'"{column.column_name}"' for column in columns(model))
+        quoted = _quoted(model)
         rows = self._database.execute_sql(
             f'SELECT {quoted} FROM "{model._meta.table_name}"'
         )
@@ -107,13 +107,18 @@ class OwnTables:
         )
 
     def _insert(self, model: Model, rows: Iterable[dict[str, Any]]) -> None:
-        names = [column.name for column in columns(model)]
-        quoted = ", ".join(f'"{column.column_name}"' for column in columns(model))
+        names = column_names(model)
+        quoted = _quoted(model)
         marks = ", ".join([self._database.param] * len(names))
         self._database.cursor().executemany(
             f'INSERT INTO "{model._meta.table_name}" ({quoted}) VALUES ({marks})',
             [[*map(row.get, names)] for row in rows],
         )
+
+
+def _quoted(model: Model) -> str:
+    columns = model._meta.sorted_fields
+    return ", ".join(f'"{column.column_name}"' for column in columns)
 
 
 def primary_key(model: Model, row: dict[str, Any]) -> Any:

@@ -34,12 +34,11 @@ ALL_MODELS = "*"  # the model name of a row that governs a key or a provider con
 # The columns by which a budget names an owner of each kind. An owner's own budget_id
 # counts where its budget has none of them: May gateways fill them, and let go of
 # budget_id in virtual keys and provider configs without clearing it.
-_OF_A_KEY = ("virtual_key_id", "provider_config_id", "model_config_id")
+_OF_A_KEY = tuple(
+    column for column, owner in BUDGET_OWNERS.items() if owner not in (Customer, Team)
+)
 NEWER_LINKS = {
-    "team_id": ("team_id",),
-    "customer_id": ("customer_id",),
-    "virtual_key_id": _OF_A_KEY,
-    "provider_config_id": _OF_A_KEY,
+    column: _OF_A_KEY if column in _OF_A_KEY else (column,) for column in BUDGET_OWNERS
 }
 
 
@@ -106,8 +105,7 @@ class Index:
     @cached_property
     def budgets_of(self) -> dict[str, Groups]:
         rows = self.rows[Budget]
-        owners = (*BUDGET_OWNERS, "model_config_id")
-        return {owner: _grouped(rows, owner) for owner in owners}
+        return {owner: _grouped(rows, owner) for owner in BUDGET_OWNERS}
 
     @cached_property
     def rate_limit(self) -> ById:

@@ -8,13 +8,12 @@ import pytest
 from credentials import SECRET
 from flask import Flask
 from flask.testing import FlaskClient
-from gateway import Gateway, fill
+from gateway import LAYOUTS, Gateway, fill
 from werkzeug.test import TestResponse
 
 from app import create_app
 from callers.api_keys import create_api_key
 from callers.tokens import make_token
-from models import LAYOUTS
 
 if TYPE_CHECKING:
     from controlled import Controlled

@@ -1,68 +1,36 @@
 """What is odd in the rows of one moment: named, never mended, and never a secret."""
 
 import hashlib
-import re
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from itertools import chain
 from typing import Any
 
 import values
 from models import (
+    BUDGET_OWNERS,
     MODELS,
     Budget,
-    Customer,
-    McpClient,
-    McpConfig,
+    Model,
     ModelConfig,
     Provider,
     ProviderConfig,
     ProviderConfigKey,
-    ProviderKey,
     RateLimit,
     Row,
-    Team,
     VirtualKey,
+    column_names,
+    noun,
+    references,
+    unique_columns,
 )
 from store.encryption import ENCRYPTED
-from store.own_tables import Model
 from store.relations import VIRTUAL_KEY, Index
 from store.rows import Rows
 from transfer.column_kinds import problem_of, rule
-from transfer.linking import OWNERS
 
-# A column of this name, in any table, names a row of that one.
-REFERENCES: dict[str, Model] = {
-    "customer_id": Customer,
-    "team_id": Team,
-    "virtual_key_id": VirtualKey,
-    "model_config_id": ModelConfig,
-    "budget_id": Budget,
-    "rate_limit_id": RateLimit,
-    "provider_config_id": ProviderConfig,
-    "provider_key_id": ProviderKey,
-    "provider_id": Provider,
-    "mcp_client_id": McpClient,
-}
-# The last column holds nothing twice where those before it are alike.
-UNIQUE: tuple[tuple[Any, ...], ...] = (
-    (Customer, "name"),
-    (Team, "customer_id", "name"),
-    (VirtualKey, "name"),
-    (VirtualKey, "value"),
-    (VirtualKey, "value_hash"),
-    (ProviderConfig, "virtual_key_id", "provider"),
-    (McpConfig, "virtual_key_id", "mcp_client_id"),
-    (ProviderKey, "name"),
-    (ProviderKey, "key_id"),
-    (McpClient, "name"),
-    (McpClient, "client_id"),
-    (Provider, "name"),
-    (ModelConfig, "scope", "scope_id", "provider", "model_name"),
-)
 UNSET = (None, "")
 OWNERLESS = "belongs to no customer, team, virtual key, provider or model config"
 LISTED = 3  # owners of a budget that are named; there may be thousands
@@ -107,12 +75,6 @@ def count(rows: Rows) -> dict[str, int]:
     }
 
 
-@cache
-def noun(model: Model) -> str:
-    words = re.sub("(?<=[a-z])(?=[A-Z])", " ", model.__name__).lower()
-    return words.replace("mcp", "MCP")
-
-
 def quoted(row_id: Any) -> str:
     return str(row_id) if isinstance(row_id, int) else f'"{values.text(row_id)}"'
 
@@ -125,7 +87,7 @@ def _finding(model: Model, row: Row, column: str, problem: str) -> Finding:
 def _kinds(index: Index) -> Findings:
     """Values that are missing, or not of their column's kind."""
     for model in index.rows:
-        for column in (field.name for field in model._meta.sorted_fields):
+        for column in column_names(model):
             rows = _legible(index.rows[model], column)
             read, missing = rule(model, column)
             odd = {}
@@ -147,9 +109,8 @@ def dangling(index: Index) -> Findings:
     """References to rows that are not there."""
     ids = {model: {row[0] for row in rows} for model, rows in index.rows.items()}
     for model, rows in index.rows.items():
-        for column in (field.name for field in model._meta.sorted_fields):
-            to = REFERENCES.get(column)
-            if to is None or (to is Provider and not ids[to]):
+        for column, to in references(model).items():
+            if to is Provider and not ids[to]:
                 continue  # a file may lack providers: their keys name them too
             for row in rows:
                 wanted = getattr(row, column)
@@ -162,14 +123,21 @@ def dangling(index: Index) -> Findings:
 
 def _doubles(index: Index) -> Findings:
     """Values that are there again though they may be there only once."""
-    for model, *columns in UNIQUE:
-        first: dict[tuple[Any, ...], Row] = {}
-        for row in index.rows[model]:
-            key = tuple(getattr(row, column) or None for column in columns)
-            other: Row = first.setdefault(key, row)
-            if key[-1] is not None and other is not row:
-                problem = f"is that of {quoted(other[0])} too"
-                yield _finding(model, row, columns[-1], problem)
+    for model in index.rows:
+        expected = getattr(model._meta, "expected_unique", ())
+        for columns in (*((name,) for name in unique_columns(model)), *expected):
+            yield from _alike(model, index.rows[model], columns)
+
+
+def _alike(model: Model, rows: list[Row], columns: tuple[str, ...]) -> Findings:
+    """Rows that are alike in these columns; the last one says something in them."""
+    first: dict[tuple[Any, ...], Row] = {}
+    for row in rows:
+        key = tuple(getattr(row, column) or None for column in columns)
+        other: Row = first.setdefault(key, row)
+        if key[-1] is not None and other is not row:
+            problem = f"is that of {quoted(other[0])} too"
+            yield _finding(model, row, columns[-1], problem)
 
 
 def _usages(index: Index) -> Findings:
@@ -196,7 +164,7 @@ def _usage(model: Model, row: Row, column: str, limit_column: str) -> Findings:
 def _owners(index: Index) -> Findings:
     """Budgets that belong to nobody, or to more than one."""
     naming: dict[Any, list[Owner]] = defaultdict(list)
-    naming_models: tuple[Model, ...] = (*OWNERS.values(), Provider)
+    naming_models: tuple[Model, ...] = (*BUDGET_OWNERS.values(), Provider)
     for model in naming_models:
         for row in index.rows[model]:
             if row.budget_id not in UNSET:
@@ -204,7 +172,7 @@ def _owners(index: Index) -> Findings:
     for row in index.rows[Budget]:
         named = [
             (model, getattr(row, column))
-            for column, model in OWNERS.items()
+            for column, model in BUDGET_OWNERS.items()
             if getattr(row, column) not in UNSET
         ]
         owners = list(dict.fromkeys(named + naming.get(row.id, [])))

@@ -9,10 +9,9 @@ from marshmallow import Schema, ValidationError, fields
 
 import schemas
 import values
-from models import VirtualKey
+from models import Model, VirtualKey
 from transfer import config_fields as file_fields
 from transfer import config_schemas as file_schemas
-from transfer.draft import Model
 
 Read = Callable[[Any], Any]
 

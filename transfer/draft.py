@@ -4,9 +4,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
-import peewee
-
-Model = type[peewee.Model]
+from models import Model
 
 
 @dataclass(slots=True)

@@ -4,9 +4,8 @@ from functools import cache
 from typing import Any
 
 import values
-from models import McpClient, ProviderKey, Row
+from models import McpClient, Model, ProviderKey, Row
 from schemas import LEFT_OUT, McpClientSchema
-from store.own_tables import Model
 from transfer.checking import UNSET
 from transfer.column_kinds import Read, readers
 from transfer.config_fields import NOT_KEPT, kept_secret

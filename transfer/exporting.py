@@ -17,10 +17,12 @@ import orjson
 
 import values
 from models import (
+    BUDGET_OWNERS,
     MODELS,
     Budget,
     McpClient,
     McpConfig,
+    Model,
     ModelConfig,
     Provider,
     ProviderConfig,
@@ -28,15 +30,14 @@ from models import (
     RateLimit,
     Row,
     VirtualKey,
+    references,
 )
 from store.files import replace_file
 from store.locations import is_database
-from store.own_tables import Model
 from store.relations import Index, by_age
 from store.rows import Rows
-from transfer.checking import REFERENCES, UNSET, quoted
+from transfer.checking import UNSET, quoted
 from transfer.exported_rows import NUMBER, Json, mcp_client, members, provider_key
-from transfer.linking import OWNERS
 
 Layout = Literal["older", "newer"]
 
@@ -133,7 +134,7 @@ class _Export:
 
     def _owner(self, column: str, row: Row) -> Json:
         """A thing that owns budgets; `column` is how they name it."""
-        model = OWNERS[column]
+        model = BUDGET_OWNERS[column]
         owner = self._members(model, row)
         budgets = self._unowned(self._budgets(column, row))
         # Where only its budgets know, as at older gateways, it has it of them.
@@ -163,11 +164,11 @@ class _Export:
 
     def _members(self, model: Model, row: Row) -> Json:
         """Return what a row says, but for references that lead nowhere."""
-        said = members(model, row)
+        refers, said = references(model), members(model, row)
         return {
             name: each
             for name, each in said.items()
-            if name not in REFERENCES or each in self.ids[REFERENCES[name]]
+            if name not in refers or each in self.ids[refers[name]]
         }
 
     def _budgets(self, column: str, row: Row) -> list[Row]:
@@ -182,7 +183,7 @@ class _Export:
         """Budgets, which say nothing of their owner yet."""
         budgets = (self._members(Budget, row) for row in rows)
         return [
-            {name: each for name, each in budget.items() if name not in OWNERS}
+            {name: each for name, each in budget.items() if name not in BUDGET_OWNERS}
             for budget in budgets
         ]
 

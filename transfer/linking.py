@@ -5,34 +5,24 @@ from typing import Any
 
 from models import (
     BUDGET_OWNERS,
+    MODELS,
+    SHOWN_OWNERS,
     Budget,
     Customer,
-    McpClient,
+    Model,
     ModelConfig,
     Provider,
     ProviderConfig,
-    ProviderKey,
     RateLimit,
     Team,
     VirtualKey,
+    noun,
+    references,
+    referring,
+    unique_columns,
 )
 from store.relations import VIRTUAL_KEY as VIRTUAL_KEY_SCOPE
-from transfer.draft import Model
 from transfer.merging import Merge
-
-RATE_LIMITED = (Customer, Team, VirtualKey, ProviderConfig, ModelConfig, Provider)
-OWNERS: dict[str, Model] = {**BUDGET_OWNERS, "model_config_id": ModelConfig}
-NOUNS: dict[Model, str] = {
-    Customer: "customer",
-    Team: "team",
-    VirtualKey: "virtual key",
-    ProviderConfig: "provider config",
-    ModelConfig: "model config",
-    RateLimit: "rate limit",
-    ProviderKey: "provider key",
-    McpClient: "MCP client",
-    Budget: "budget",
-}
 
 
 def link(merge: Merge) -> None:
@@ -42,6 +32,7 @@ def link(merge: Merge) -> None:
     _link_named(merge)
     _check_references(merge)
     _check_virtual_keys(merge)
+    _check_all_unique(merge)
     _check_rate_limits(merge)
     merge.stamp()
 
@@ -62,7 +53,9 @@ def _link_claimed(merge: Merge) -> None:
             key = merge.numbered.get((ProviderConfig, owner))
         if budget_id not in merge.new[Budget]:
             merge.odd(place, f'no budget "{budget_id}"')
-        elif key in merge.new[OWNERS[column]]:  # else it could not be taken itself
+        elif (
+            key in merge.new[BUDGET_OWNERS[column]]
+        ):  # else it could not be taken itself
             _link(merge, place, budget_id, column, key)
 
 
@@ -70,10 +63,10 @@ def _link_named(merge: Merge) -> None:
     """Turn the older link, an owner's budget_id, into the owner on the budget."""
     namers = Counter(
         item.values.get("budget_id")
-        for model in BUDGET_OWNERS.values()
+        for model in SHOWN_OWNERS.values()
         for item in merge.draft.of(model)
     )
-    for column, model in BUDGET_OWNERS.items():
+    for column, model in SHOWN_OWNERS.items():
         for item, _ in merge.rows(model):
             budget_id = item.values.get("budget_id")
             if not budget_id:
@@ -88,7 +81,7 @@ def _link_named(merge: Merge) -> None:
 def _link(merge: Merge, place: str, budget_id: Any, column: str, key: Any) -> None:
     """Make a thing the owner of a budget that has none; of a record, all it may be."""
     budget = merge.new[Budget][budget_id]
-    owner = next((name for name in OWNERS if budget[name] is not None), None)
+    owner = next((name for name in BUDGET_OWNERS if budget[name] is not None), None)
     if owner is None:
         merge.new[Budget][budget_id] = {**budget, column: key}
     elif (owner, budget[owner]) != (column, key) and not merge.draft.record:
@@ -98,20 +91,26 @@ def _link(merge: Merge, place: str, budget_id: Any, column: str, key: Any) -> No
 
 
 def _owner(column: str, key: Any) -> str:
-    return f'{NOUNS[OWNERS[column]]} "{key}"'
+    return f'{noun(BUDGET_OWNERS[column])} "{key}"'
 
 
 def _check_references(merge: Merge) -> None:
-    _check_reference(merge, Team, "customer_id", Customer)
-    _check_reference(merge, VirtualKey, "customer_id", Customer)
-    _check_reference(merge, VirtualKey, "team_id", Team)
-    _check_reference(merge, Provider, "budget_id", Budget)
-    for model in RATE_LIMITED:
-        _check_reference(merge, model, "rate_limit_id", RateLimit)
-    for column, owner in OWNERS.items():
-        _check_reference(merge, Budget, column, owner)
+    """Find references to what is not there. (Budgets of owners are linked already, and
+    what stands within a virtual key is its own.)
+    """
+    for to in (Customer, Team):
+        for model, column in referring(to):
+            if model is not Budget:
+                _check_reference(merge, model, column)
+    _check_reference(merge, Provider, "budget_id")
+    for model, column in referring(RateLimit):
+        _check_reference(merge, model, column)
+    for column in BUDGET_OWNERS:
+        _check_reference(merge, Budget, column)
     for item, row in merge.rows(Budget):
-        named = [(column, row[column]) for column in OWNERS if row[column] is not None]
+        named = [
+            (column, row[column]) for column in BUDGET_OWNERS if row[column] is not None
+        ]
         if len(named) > 1:
             whose = " and ".join(_owner(*each) for each in named)
             what = f'budget "{row["id"]}" is of {whose}; give each a budget of its own'
@@ -124,12 +123,13 @@ def _check_references(merge: Merge) -> None:
             merge.draft.notes.append(f"{item.at('scope_id')}: {what}")
 
 
-def _check_reference(merge: Merge, model: Model, column: str, to: Model) -> None:
+def _check_reference(merge: Merge, model: Model, column: str) -> None:
+    to = references(model)[column]
     for item, row in merge.rows(model):
         if row[column] == "":
             row[column] = None
         if row[column] is not None and row[column] not in merge.new[to]:
-            merge.odd(item.at(column), f'no {NOUNS[to]} "{row[column]}"')
+            merge.odd(item.at(column), f'no {noun(to)} "{row[column]}"')
 
 
 def _check_virtual_keys(merge: Merge) -> None:
@@ -137,13 +137,12 @@ def _check_virtual_keys(merge: Merge) -> None:
         if row["team_id"] is not None and row["customer_id"] is not None:
             text = "a virtual key belongs to a team or a customer, not both"
             merge.odd(item.at("customer_id"), text)
-    for model, *names in (
-        (VirtualKey, "name", "value"),
-        (ProviderKey, "name", "key_id"),
-        (McpClient, "name", "client_id"),
-    ):
-        for name in names:
-            _check_unique(merge, model, name)
+
+
+def _check_all_unique(merge: Merge) -> None:
+    for model in MODELS:
+        for column in unique_columns(model):
+            _check_unique(merge, model, column)
 
 
 def _check_unique(merge: Merge, model: Model, column: str) -> None:

@@ -12,6 +12,7 @@ from models import (
     MODELS,
     REQUIRED,
     McpClient,
+    Model,
     ModelConfig,
     Provider,
     ProviderKey,
@@ -23,7 +24,7 @@ from store.own import writing
 from store.own_tables import Tables
 from store.readers import read_once
 from store.rows import Rows
-from transfer.draft import Draft, Model
+from transfer.draft import Draft
 from transfer.linking import link
 from transfer.merging import Merge
 from transfer.read_answers import Recorded, is_captured

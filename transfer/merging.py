@@ -14,6 +14,7 @@ from models import (
     Customer,
     McpClient,
     McpConfig,
+    Model,
     ModelConfig,
     Provider,
     ProviderConfig,
@@ -22,11 +23,12 @@ from models import (
     RateLimit,
     Team,
     VirtualKey,
-    columns,
+    column_names,
+    referring,
 )
 from store.own_tables import Tables, key_names
 from transfer.config_fields import VALUE_PREFIX, value_hash
-from transfer.draft import Draft, Item, Model
+from transfer.draft import Draft, Item
 from values import stored_time
 
 USAGE = {
@@ -42,12 +44,13 @@ DEFAULTS: dict[Model, dict[str, Any]] = {
     VirtualKey: {"is_active": True},
     ProviderKey: {"enabled": True},
 }
-# The columns that name a thing whose id may have been made.
-_NAMING = {
-    Customer: ("customer_id",),
-    Team: ("team_id",),
-    VirtualKey: ("virtual_key_id", "scope_id"),
+# The columns that name a thing whose id may have been made. A model config names a
+# virtual key in its scope, too.
+_NAMING: dict[Model, set[str]] = {
+    model: {column for _, column in referring(model)}
+    for model in (Customer, Team, VirtualKey)
 }
+_NAMING[VirtualKey].add("scope_id")
 
 
 class Merge:
@@ -104,7 +107,7 @@ class Merge:
             return
         now = stored_time(self._now)
         for model, rows in self.new.items():
-            if "updated_at" not in {column.name for column in columns(model)}:
+            if "updated_at" not in column_names(model):
                 continue
             for item, row in self.rows(model):
                 if "updated_at" not in item.values:
@@ -134,7 +137,7 @@ class Merge:
                 item.values["id"] = renamed.get(item.values["id"], item.values["id"])
             self._rename(naming, renamed)
 
-    def _rename(self, naming: tuple[str, ...], renamed: dict[Any, Any]) -> None:
+    def _rename(self, naming: set[str], renamed: dict[Any, Any]) -> None:
         for items in self.draft.items.values() if renamed else ():
             for item in items:
                 for name in naming:
@@ -180,7 +183,7 @@ class Merge:
         self.placed[model, key] = item
         item.key = key
         old = self.new[model].get(key, self.old[model].get(key))
-        row = dict.fromkeys(column.name for column in columns(model))
+        row = dict.fromkeys(column_names(model))
         partial = self.draft.record or (_is_mention(item) and not self._replace)
         if old is None:
             row |= self._fresh(model, item)
@@ -222,7 +225,7 @@ class Merge:
         elif model is McpClient:
             fresh |= {"client_id": str(uuid.uuid4())}
         fresh |= _unused(model, item, item.values.get("created_at", now))
-        names = {column.name for column in columns(model)}
+        names = column_names(model)
         return {name: value for name, value in fresh.items() if name in names}
 
     def _put_numbered(self, model: Model, *names: str) -> None:

@@ -12,15 +12,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from models import (
-    BUDGET_OWNERS,
+    SHOWN_OWNERS,
     Budget,
     McpClient,
+    Model,
     ModelConfig,
     Provider,
     ProviderKey,
 )
 from transfer.config_fields import NOT_KEPT
-from transfer.draft import Draft, Model
+from transfer.draft import Draft
 from transfer.read_owners import NOUNS
 from transfer.walk import Owner, Walk
 
@@ -134,11 +135,11 @@ class Recorded:
         for budget_id, owners in self.owners.items():
             shared = len(owners) > 1 and budget_id not in self.of_several
             if shared and (Budget, budget_id) in self.seen:
-                for name in BUDGET_OWNERS:
+                for name in SHOWN_OWNERS:
                     self.seen[Budget, budget_id].values.pop(name, None)
                 for name, owner in owners:
-                    if (BUDGET_OWNERS[name], owner) in self.seen:
-                        values = self.seen[BUDGET_OWNERS[name], owner].values
+                    if (SHOWN_OWNERS[name], owner) in self.seen:
+                        values = self.seen[SHOWN_OWNERS[name], owner].values
                         values.setdefault("budget_id", budget_id)
 
     def take(
@@ -177,13 +178,13 @@ class Recorded:
     ) -> dict[str, Any]:
         """Return a budget with its owner: whom it names, else whom it stands in."""
         key = values.get("id")
-        if owner is not None and owner.column not in BUDGET_OWNERS:
+        if owner is not None and owner.column not in SHOWN_OWNERS:
             return {**values, owner.column: owner.key}
         if governing := values.get("model_config_id"):
             if owner is not None and owner.scope:
                 self._govern(governing, owner.scope, place)
             return values
-        named = {n: values[n] for n in BUDGET_OWNERS if n in values}
+        named = {n: values[n] for n in SHOWN_OWNERS if n in values}
         if len(named) > 1:
             self.of_several.add(key)
         if not named and owner is not None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from models import Model
 from transfer.config_schemas import (
     ConfigFileSchema,
     FileSchema,
@@ -10,7 +11,7 @@ from transfer.config_schemas import (
     ProviderFileSchema,
     known,
 )
-from transfer.draft import Claim, Draft, Model
+from transfer.draft import Claim, Draft
 from transfer.load_members import named
 from transfer.read_owners import NOUNS
 from transfer.walk import Owner, Walk

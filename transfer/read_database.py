@@ -14,6 +14,7 @@ from models import (
     ProviderConfigKey,
     ProviderKey,
     VirtualKey,
+    secret_columns,
 )
 from store.relations import Index
 from store.rows import Rows
@@ -22,22 +23,6 @@ from transfer.config_schemas import FileSchema, StdioFileSchema, TlsFileSchema
 from transfer.draft import Draft
 from transfer.load_members import json_text, load_member
 
-# The columns of config_keys that hold no secret; all others do, or may.
-NO_SECRETS = {
-    "id",
-    "name",
-    "provider_id",
-    "provider",
-    "key_id",
-    "models_json",
-    "weight",
-    "enabled",
-    "use_for_batch_api",
-    "created_at",
-    "updated_at",
-    "config_hash",
-    "encryption_status",
-}
 _SHAPES: dict[str, type[FileSchema]] = {
     "stdio_config_json": StdioFileSchema,
     "tls_config_json": TlsFileSchema,
@@ -84,10 +69,8 @@ def _value(stored: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_secrets(stored: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: each if name in NO_SECRETS else kept_secret(values.text(each))
-        for name, each in stored.items()
-    }
+    secrets = secret_columns(ProviderKey)
+    return stored | {name: kept_secret(values.text(stored[name])) for name in secrets}
 
 
 def _client_without_secrets(

@@ -10,10 +10,11 @@ from typing import Any
 from marshmallow import ValidationError
 
 from models import (
-    BUDGET_OWNERS,
+    SHOWN_OWNERS,
     Budget,
     Customer,
     McpConfig,
+    Model,
     ModelConfig,
     ProviderConfig,
     RateLimit,
@@ -39,7 +40,6 @@ from transfer.config_schemas import (
     TeamFileSchema,
     VirtualKeyFileSchema,
 )
-from transfer.draft import Model
 from transfer.load_members import json_text
 from transfer.read_providers import PROVIDER_NOUNS, attached_keys, number_of
 from transfer.walk import Entity, Noun, Owner, Walk, made_id
@@ -128,7 +128,7 @@ def _read_budget(
     values = walk.load(BudgetFileSchema, entity, at)
     if owner and owner.column == OF_MODEL_CONFIG:
         # Our own answers name the key that it governs.
-        values = {n: each for n, each in values.items() if n not in BUDGET_OWNERS}
+        values = {n: each for n, each in values.items() if n not in SHOWN_OWNERS}
     elif owner and walk.described:
         # Its number is that of the gateway that answered so.
         values.pop("provider_config_id", None)

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from models import Model
 from transfer.config_schemas import FileSchema
-from transfer.draft import Claim, Draft, Model
+from transfer.draft import Claim, Draft
 from transfer.load_members import load_member, named
 
 # What ids are made of where a file has none, so that it loads twice as the same things.

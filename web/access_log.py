@@ -193,8 +193,8 @@ def _shown_query(query: str) -> str:
 
 def _time_text(now: float) -> str:
     """Return a Unix time as the formatter of our other lines writes it."""
-    seconds = int(now)
-    return f"{_second_text(seconds)}.{int((now - seconds) * 1000):03}Z"
+    seconds, milliseconds = divmod(int(now * 1000), 1000)
+    return f"{_second_text(seconds)}.{milliseconds:03}Z"
 
 
 @lru_cache(2)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from snapshot.snapshot import WHOLE_BYTES
+from snapshot.answers import WHOLE_BYTES
 from web.lists import Reply
 from web.short_cut import Environ, Wsgi
 from web.streams import STREAMS

@@ -14,7 +14,8 @@ from werkzeug.http import parse_accept_header
 from callers.authenticator import Authenticator, Caller, Kind
 from errors import ApiError, WouldWait
 from schemas import CustomersQuerySchema, Query, TeamsQuerySchema
-from snapshot.snapshot import Answer, Scope, Snapshot
+from snapshot.answers import Answer
+from snapshot.snapshot import Scope, Snapshot
 from snapshot.sources import SnapshotSource
 from web.streams import StreamLimit
 

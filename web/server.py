@@ -5,6 +5,7 @@ import gc
 import http.client
 import json
 import logging
+import mmap
 import os
 import secrets
 import signal
@@ -22,11 +23,13 @@ from flask import Flask
 from granian._futures import _new_cbscheduler
 from granian.http import HTTP1Settings
 
+from addresses import Address
 from callers.api_keys import ApiKeyReader
 from models import MODELS, REQUIRED
 from settings import Settings
 from snapshot.keeper import Keeper
 from store.encryption import Encryption
+from store.failures import DatabaseUnavailable
 from store.readers import open_reader
 from web.access_log import use_stream
 from web.dispatcher import Dispatcher
@@ -99,7 +102,9 @@ def serve(
     if workers > 1:
         if sys.stderr:
             use_stream(CarefulStream(sys.stderr.fileno()))
-        status = run_workers(workers, work, settings.shutdown_seconds + IDLE_SECONDS)
+        seconds = settings.shutdown_seconds + IDLE_SECONDS
+        # New clients are refused then, rather than kept waiting.
+        status = run_workers(workers, work, seconds, listener.close)
     else:
         status = work(True)
     return 1 if status == GIVEN_UP else status
@@ -151,8 +156,14 @@ class _Worker:
             reason = (problem.strerror or "it is closed").lower()
             place = problem.filename or "standard output"
             log.error("cannot write to %s that it is ready: %s", place, reason)
-            self._status = GIVEN_UP
-            os.kill(os.getpid(), signal.SIGTERM)
+            self._give_up()
+        except DatabaseUnavailable as problem:
+            log.error("%s", problem)
+            self._give_up()
+
+    def _give_up(self) -> None:
+        self._status = GIVEN_UP
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def _patience(self) -> float:
         """How long to wait for answers in progress, or for connections without one."""
@@ -211,22 +222,33 @@ class _Announcement:
     def __init__(self, app: Flask, listener: socket.socket, ready: Ready) -> None:
         self._listener = listener
         self._keeper: Keeper = app.extensions["keeper"]
+        self._encryption: Encryption = app.extensions["encryption"]
+        self._database: Address = app.extensions["settings"].database
         self._pid = os.getpid()
         self._ready = ready
         # These questions would stand in the log before anybody else asked.
         self._request_id = app.extensions["unlogged"] = secrets.token_hex(16)
+        self._is_made = mmap.mmap(-1, 1)  # shared with the workers
 
     def make(self) -> None:
-        """Say that the service is ready as soon as it is. Raises OSError."""
+        """Say once that the service is ready, as soon as it is.
+
+        Raises OSError where that cannot be written, and DatabaseUnavailable where the
+        encryption key is not the database's.
+        """
+        if self._is_made[0]:
+            return  # by a worker that has died since
         began = time.monotonic()
         while (state := self._state()) is None:
             taken = time.monotonic() - began
             pause = max(READY_POLL_SECONDS, taken * READY_POLL_SHARE)
             time.sleep(min(pause, READY_POLL_MOST_SECONDS))
             self._look()
+        self._encryption.require_key(self._database)
         counts = {name: state[name] for name in ("teams", "customers", "virtual_keys")}
         url = url_of(self._listener)
         self._ready({"url": url, "pid": self._pid, **counts})
+        self._is_made[0] = 1
 
     def _look(self) -> None:
         """Look for the database, rather than wait for the next look."""

@@ -4,7 +4,8 @@ import errno
 import os
 import socket
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from web.listening import BACKLOG, CannotListen
@@ -12,10 +13,12 @@ from web.listening import BACKLOG, CannotListen
 LONGEST_BYTES = 107  # of a path, as the kernel takes it (unix(7))
 
 
-def listen_unix(path: Path) -> socket.socket:
-    """Return a socket that listens at a path; only this user may connect (mode 0600).
+@contextmanager
+def listening_at(path: Path) -> Iterator[socket.socket]:
+    """Listen at a path, which only this user may connect to (mode 0600).
 
-    A socket that a process left behind is replaced. Raises CannotListen.
+    A socket that a process left behind is replaced; the new one is removed at the end.
+    Raises CannotListen.
     """
     path = path.parent.resolve() / path.name
     if len(os.fsencode(path)) > LONGEST_BYTES:
@@ -35,14 +38,18 @@ def listen_unix(path: Path) -> socket.socket:
         raise CannotListen(
             f"cannot listen on {path}: {problem.strerror}; choose another with --unix"
         ) from None
-    return listener
+    made = _identity(path)
+    try:
+        yield listener
+    finally:
+        with suppress(OSError):
+            if _identity(path) == made:  # not a later process's
+                path.unlink()
 
 
-def remove_socket(path: Path) -> None:
-    """Remove a socket's file that `listen_unix` made, if it is there."""
-    with suppress(OSError):
-        if stat.S_ISSOCK(path.lstat().st_mode):
-            path.unlink()
+def _identity(path: Path) -> tuple[int, ...]:
+    status = path.lstat()
+    return status.st_dev, status.st_ino, status.st_ctime_ns
 
 
 def _remove_left_over(path: Path) -> None:

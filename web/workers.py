@@ -18,11 +18,14 @@ SOON_LIMIT = 3
 Work = Callable[[bool], int]
 
 
-def run_workers(count: int, work: Work, finish_seconds: float) -> int:
+def run_workers(
+    count: int, work: Work, finish_seconds: float, ending: Callable[[], None]
+) -> int:
     """Run worker processes until a signal ends them; return the exit status.
 
-    `work` runs in each worker, with True in the first one, and returns its exit status.
-    `finish_seconds` is how long workers may take to end.
+    `work` runs in each worker, with True in the first one (in another in its place, if
+    it dies), and returns its exit status. `finish_seconds` is how long workers may take
+    to end; `ending` is called in this process before that.
     """
     workers = _Workers(work)
     try:
@@ -31,6 +34,7 @@ def run_workers(count: int, work: Work, finish_seconds: float) -> int:
         while True:
             number = wait_for_signal()
             if number in ENDING:
+                ending()
                 return workers.end(finish_seconds)
             if not workers.replace_dead():
                 workers.end(finish_seconds)
@@ -45,6 +49,7 @@ class _Workers:
     def __init__(self, work: Work) -> None:
         self._work = work
         self._started: dict[int, float] = {}
+        self._first = 0
         self._died_soon = 0
         # Readable when no process has the writing end any more: the parent is gone.
         self._parent_alive, self._parent_end = os.pipe()
@@ -60,6 +65,8 @@ class _Workers:
             finally:
                 os._exit(status)
         self._started[pid] = time.monotonic()
+        if first:
+            self._first = pid
 
     def replace_dead(self) -> bool:
         """Start another worker for each that died; return False to give up."""
@@ -72,7 +79,7 @@ class _Workers:
                 log.error("workers die as soon as they are started; giving up")
                 return False
             log.error("worker %d died (%s); starting another", pid, _cause(status))
-            self.start()
+            self.start(first=pid == self._first)
         return True
 
     def end(self, seconds: float) -> int:

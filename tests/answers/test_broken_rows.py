@@ -11,7 +11,7 @@ from werkzeug.test import TestResponse
 
 from models import MODELS
 from schemas import report_broken
-from snapshot import composer
+from snapshot import entities
 from web.access_log import set_up_logging
 
 Get = Callable[..., TestResponse]
@@ -26,7 +26,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[str]]]
     """What the service logged, other than requests, with nothing reported before."""
     set_up_logging()
     report_broken.cache_clear()
-    composer._dump_shared.cache_clear()
+    entities._dump_shared.cache_clear()
     logger = logging.getLogger("governance")
     logger.addHandler(caplog.handler)
     yield lambda: [

@@ -9,9 +9,8 @@ from flask.testing import FlaskClient
 from gateway import Gateway
 from werkzeug.test import TestResponse
 
-from snapshot import fragments as view
+from snapshot import answers, json_text
 from snapshot import gzip_parts as compression
-from snapshot import snapshot
 from web import lists
 from web.lists import GZIP_MINIMUM, accepts_gzip
 
@@ -39,7 +38,7 @@ def compressed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         parts.append(part)
         return compression.compress(part)
 
-    monkeypatch.setattr(view, "compress", compress)
+    monkeypatch.setattr(json_text, "compress", compress)
     return parts
 
 
@@ -110,7 +109,7 @@ def test_an_answer_that_fits_a_packet_is_not_compressed(ask: Ask) -> None:
 @pytest.fixture
 def of_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """All answers are put together of compressed parts, as large ones are."""
-    monkeypatch.setattr(snapshot, "COMPRESS_WHOLE_BYTES", 0)
+    monkeypatch.setattr(answers, "COMPRESS_WHOLE_BYTES", 0)
 
 
 @pytest.mark.parametrize("name", ["teams", "customers"])
@@ -160,9 +159,9 @@ def test_after_a_change_only_what_changed_is_compressed_again(
 def test_a_streamed_answer_is_compressed_too(
     ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshot, "WHOLE_BYTES", 0)
-    monkeypatch.setattr(snapshot, "KEEP_BYTES", 0)
-    monkeypatch.setattr(snapshot, "PIECE_BYTES", 100)
+    monkeypatch.setattr(answers, "WHOLE_BYTES", 0)
+    monkeypatch.setattr(answers, "KEEP_BYTES", 0)
+    monkeypatch.setattr(answers, "PIECE_BYTES", 100)
 
     plain, zipped = ask(), ask(accept="gzip")
 

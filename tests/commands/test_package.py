@@ -21,6 +21,7 @@ from commands.command_line import COMMANDS
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 NOT_INSTALLED = {"tests", "benchmarks", "docs", "examples", "data", ".ci"}
+NOT_INSTALLED |= {"hatch_build.py"}
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

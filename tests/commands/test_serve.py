@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -10,8 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway import Gateway, fill
-from service import DEADLINE, PATHS, Service, end, first_line, settings_in, start
+from gateway import Gateway, fill, fill_amply
+from service import (
+    DEADLINE,
+    PATHS,
+    Service,
+    end,
+    first_line,
+    settings_in,
+    start,
+)
 
 from callers.api_keys import create_api_key
 
@@ -353,8 +362,15 @@ def waiting(settings: dict[str, str], *options: str) -> "tuple[Any, Path]":
     """A process that waits for a database, and its socket, on which it answers."""
     path = Path(settings["TMPDIR"]) / "s"
     process = start(settings, "--wait", "--unix", str(path), *options)
-    wait_until(path.exists)
+    wait_until(lambda: path.exists() and not refuses(path))
     return process, path
+
+
+def appear(path: Path) -> None:
+    """Make a filled database, which is there at once as a whole."""
+    database = Gateway(path.with_name("made.db"))
+    fill(database)
+    database.path.rename(path)
 
 
 def ask(path: Path, route: str, token: str | None = None) -> tuple[int, Any]:
@@ -378,7 +394,7 @@ def test_it_answers_while_it_waits_for_a_database(
         status, error = ask(path, route, key)
         assert (status, error["error"]["code"]) == (503, "database_unavailable")
 
-    fill(Gateway(tmp_path / "config.db"))
+    appear(tmp_path / "config.db")
     line = first_line(process)
 
     assert json.loads(line.removeprefix("ready "))["teams"] == 4
@@ -398,7 +414,7 @@ def test_it_waits_for_a_database_that_is_named(
     assert ask(path, "/readyz")[0] == 503
     began = time.monotonic()
 
-    fill(Gateway(database))
+    appear(database)
 
     assert first_line(process).startswith("ready ")
     assert time.monotonic() - began < 1.5  # sooner than the next look
@@ -412,3 +428,84 @@ def test_it_ends_while_it_waits(settings: dict[str, str]) -> None:
 
     assert process.wait(DEADLINE) == 0
     assert end(process)[0] == ""
+
+
+def test_a_key_that_is_not_the_databases_ends_the_waiting(
+    settings: dict[str, str], tmp_path: Path
+) -> None:
+    process, _ = waiting({**settings, "GOVERNANCE_ENCRYPTION_KEY": "another"})
+
+    encrypted = Gateway(tmp_path / "config.db")
+    encrypted.team("t")
+    encrypted.virtual_key("k", team_id="t", value="AAAA")
+    encrypted.execute(
+        "UPDATE governance_virtual_keys SET encryption_status='encrypted'"
+    )
+
+    assert process.wait(DEADLINE) == 1
+    output, log = end(process)
+    assert output == ""
+    assert "GOVERNANCE_ENCRYPTION_KEY opens none of them" in log
+
+
+def test_another_worker_says_that_it_is_ready_where_the_first_dies(
+    settings: dict[str, str], tmp_path: Path
+) -> None:
+    process, path = waiting(settings, "--workers", "2")
+    wait_until(lambda: len(children(process.pid)) == 2)
+    for pid in children(process.pid):
+        os.kill(pid, signal.SIGKILL)
+
+    appear(tmp_path / "config.db")
+
+    assert first_line(process).startswith("ready ")
+    assert ask(path, "/readyz")[0] == 200
+    assert end(process)[0] == ""
+
+
+def children(pid: int) -> list[int]:
+    return [
+        int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    ]
+
+
+# One after the other
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_run_that_is_ending_leaves_the_next_ones_files(
+    settings: dict[str, str], tmp_path: Path, workers: str
+) -> None:
+    """While it still sends an answer, new clients are refused, and may ask the next."""
+    fill_amply(tmp_path / "config.db")
+    path, file = tmp_path / "s", tmp_path / "ready.json"
+    options = ["--unix", str(path), "--ready-file", str(file), "--workers", workers]
+    first = Service(settings, *options, "--print-key")
+    connection = first.connect()
+    key = {"Authorization": f"Bearer {first.ready['api_key']}"}
+    connection.request("GET", TEAMS, headers=key)
+    response = connection.getresponse()  # the head: most is still to come
+    first.process.terminate()
+    wait_until(lambda: refuses(path))
+
+    second = Service(settings, *options)
+    body = response.read()
+    connection.close()
+
+    assert len(body) == int(response.getheader("Content-Length") or -1)
+    assert first.process.wait(DEADLINE) == 0
+    assert json.loads(file.read_text())["pid"] == second.process.pid
+    assert second.request("/healthz")[0].status == 200
+    second.end()
+    assert not path.exists()
+    assert not file.exists()
+    first.end()
+
+
+def refuses(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(str(path))
+        except ConnectionRefusedError:
+            return True
+    return False

@@ -3,11 +3,12 @@
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import peewee
 from peewee import SqliteDatabase
 
 import models
@@ -17,6 +18,71 @@ T1 = "2026-04-01 10:00:00.000000001+00:00"
 T2 = "2026-04-01 10:00:00.5+00:00"
 T3 = "2026-04-02 09:30:00.175193779+00:00"
 
+Layout = Literal["april", "may", "july"]
+LAYOUTS: tuple[Layout, ...] = ("april", "may", "july")
+# The columns that not all layouts have, by those that do.
+_APRIL_MAY = """
+Customer.budget_id Team.budget_id VirtualKey.budget_id ProviderConfig.budget_id
+Budget.calendar_aligned
+"""
+_MAY_JULY = """
+Budget.virtual_key_id Budget.provider_config_id VirtualKey.calendar_aligned
+ProviderConfig.allow_all_keys McpClient.allowed_extra_headers_json
+McpClient.allow_on_all_virtual_keys
+"""
+_JULY = """
+Customer.calendar_aligned Team.calendar_aligned Team.source_id Budget.team_id
+Budget.customer_id Budget.model_config_id VirtualKey.created_by_user_id
+VirtualKey.expires_at ProviderConfig.blacklisted_models ModelConfig.scope
+ModelConfig.scope_id ModelConfig.calendar_aligned McpClient.tls_config_json
+McpClient.per_user_header_keys_json McpClient.disabled
+"""
+_HAVE: dict[str, tuple[Layout, ...]] = {
+    **dict.fromkeys(_APRIL_MAY.split(), ("april", "may")),
+    **dict.fromkeys(_MAY_JULY.split(), ("may", "july")),
+    **dict.fromkeys(_JULY.split(), ("july",)),
+}
+
+
+def columns(model: type[peewee.Model], layout: Layout) -> list[models.Column]:
+    """The columns that a model's table has in a layout, in their order."""
+    return [
+        field
+        for field in model._meta.sorted_fields
+        if layout in _HAVE.get(f"{model.__name__}.{field.name}", LAYOUTS)
+    ]
+
+
+def create_table(
+    database: peewee.Database,
+    model: type[peewee.Model],
+    layout: Layout,
+    types: Mapping[str, str] | None = None,
+) -> None:
+    """Make a model's table and its indexes as a gateway of a layout has them; `types`
+    are the database's names of the columns' types.
+    """
+    table = model._meta.table_name
+    fields, types = columns(model, layout), types or {}
+    definitions = [
+        f'"{field.column_name}" {types.get(field.field_type, field.field_type)}'
+        + (" NOT NULL PRIMARY KEY" if field.primary_key else "")
+        for field in fields
+    ]
+    if isinstance(model._meta.primary_key, peewee.CompositeKey):
+        names = [f'"{field.column_name}"' for field in fields]
+        definitions.append(f"PRIMARY KEY ({', '.join(names)})")
+    database.execute_sql(
+        f'CREATE TABLE IF NOT EXISTS "{table}" ({", ".join(definitions)})'
+    )
+    for field in fields:
+        if field.unique or field.index:
+            database.execute_sql(
+                f"CREATE {'UNIQUE ' if field.unique else ''}INDEX IF NOT EXISTS"
+                f' "idx_{table}_{field.column_name}" ON "{table}"'
+                f' ("{field.column_name}")'
+            )
+
 
 class Gateway:
     """A gateway's database file: rows go in by model and column, as they are stored.
@@ -25,12 +91,13 @@ class Gateway:
     say all it knows and run in all layouts.
     """
 
-    def __init__(self, path: Path, layout: models.Layout = "july") -> None:
+    def __init__(self, path: Path, layout: Layout = "july") -> None:
         self.path = path
         self.layout = layout
         database = SqliteDatabase(str(path), pragmas={"synchronous": "off"})
         with database.connection_context(), database.atomic():
-            models.create_tables(database, layout)
+            for model in models.MODELS:
+                create_table(database, model, layout)
 
     @contextmanager
     def writer(self) -> Iterator[sqlite3.Connection]:
@@ -48,14 +115,16 @@ class Gateway:
 
     def add(self, model: Any, **values: Any) -> None:
         """Insert a row. Lists and dicts go in as JSON text; times default to T0."""
-        columns = {c.name: c.column_name for c in models.columns(model, self.layout)}
+        names = {c.name: c.column_name for c in columns(model, self.layout)}
         for name in ("created_at", "updated_at"):
             values.setdefault(name, T0)
-        row = {columns[n]: _stored(v) for n, v in values.items() if n in columns}
-        names = ", ".join(f'"{name}"' for name in row)
+        row = {names[n]: _stored(v) for n, v in values.items() if n in names}
+        quoted = ", ".join(f'"{name}"' for name in row)
         marks = ", ".join("?" * len(row))
         table = model._meta.table_name
-        self.execute(f'INSERT INTO "{table}" ({names}) VALUES ({marks})', *row.values())
+        self.execute(
+            f'INSERT INTO "{table}" ({quoted}) VALUES ({marks})', *row.values()
+        )
 
     def customer(self, id: str, **values: Any) -> None:
         self.add(models.Customer, **{"id": id, "name": f"Customer {id}", **values})
@@ -87,7 +156,7 @@ class Gateway:
             "current_usage": 0.0,
         }
         row |= {"last_reset": T0, **values}
-        named = {column.name for column in models.columns(models.Budget, self.layout)}
+        named = {column.name for column in columns(models.Budget, self.layout)}
         if owner in named:
             row[owner] = owner_id
         self.add(models.Budget, **row)
@@ -197,3 +266,14 @@ def add_model_configs(gateway: Gateway) -> None:
 
 def _stored(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, dict | list) else value
+
+
+def fill_amply(path: Path) -> None:
+    """A customer of many teams: each team's answer holds them all again."""
+    gateway = Gateway(path)
+    gateway.customer("c")
+    with gateway.writer() as connection:
+        connection.executemany(
+            "INSERT INTO governance_teams (id, name, customer_id) VALUES (?, ?, 'c')",
+            [(f"team-{number}", f"Team {number}") for number in range(250)],
+        )

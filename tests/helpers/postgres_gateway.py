@@ -5,13 +5,12 @@ from contextlib import closing
 from typing import Any
 
 import peewee
-from gateway import Gateway
+from gateway import Gateway, Layout, columns, create_table
 from postgres_server import Server
 from psycopg import sql
 
-import models
 from addresses import PostgresUrl
-from models import MODELS, Layout, create_table
+from models import MODELS
 from store.postgres import PostgresDatabase
 
 TYPES = {
@@ -83,8 +82,8 @@ def copy_rows(gateway: Gateway, to: PostgresGateway) -> None:
         target.transaction(),
     ):
         for model in MODELS:
-            columns = models.columns(model, gateway.layout)
-            names = [field.column_name for field in columns]
+            present = columns(model, gateway.layout)
+            names = [field.column_name for field in present]
             quoted = ", ".join(f'"{name}"' for name in names)
             table = model._meta.table_name
             insert = sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
@@ -101,7 +100,7 @@ def copy_rows(gateway: Gateway, to: PostgresGateway) -> None:
                         else bool(each)
                         if field.field_type == "NUMERIC"
                         else each
-                        for field, each in zip(columns, row, strict=True)
+                        for field, each in zip(present, row, strict=True)
                     ]
                     for row in source.execute(f"SELECT {quoted} FROM {table}")
                 ],
@@ -113,7 +112,7 @@ def as_kept(gateway: Gateway) -> None:
     with closing(sqlite3.connect(gateway.path)) as connection, connection:
         for model in MODELS:
             table = model._meta.table_name
-            for field in models.columns(model, gateway.layout):
+            for field in columns(model, gateway.layout):
                 if field.field_type == "DATETIME":
                     name = field.column_name
                     connection.create_function("kept", 1, _microseconds)

@@ -9,7 +9,7 @@ from gateway import Gateway, add_model_configs, fill
 from reading import CLEAR, MASKED, snapshot_of
 
 from schemas import Query
-from snapshot.entities import Tree
+from snapshot.entities import EntityDumper
 from snapshot.snapshot import Snapshot
 
 CHANGES = [
@@ -183,13 +183,13 @@ def test_many_changes_one_after_the_other_add_up(filled: Gateway, seed: int) -> 
 def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The ids of the virtual keys that are made, as often as they are."""
     ids: list[str] = []
-    make = Tree.virtual_key
+    make = EntityDumper.virtual_key
 
-    def note(tree: Tree, row: Any) -> Any:
+    def note(dumper: EntityDumper, row: Any, **members: Any) -> Any:
         ids.append(row.id)
-        return make(tree, row)
+        return make(dumper, row, **members)
 
-    monkeypatch.setattr(Tree, "virtual_key", note)
+    monkeypatch.setattr(EntityDumper, "virtual_key", note)
     return ids
 
 
@@ -209,7 +209,7 @@ def test_what_no_change_touches_is_not_made_again(
 
 def _take(path: Path, before: Snapshot | None = None) -> Snapshot:
     snapshot = snapshot_of(path, before)
-    snapshot.teams(Query(), MASKED)  # so that there is a masked view to borrow from
+    snapshot.teams(Query(), MASKED)  # so that there are masked ones to take over
     return snapshot
 
 

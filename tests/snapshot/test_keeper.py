@@ -17,7 +17,7 @@ from models import MODELS
 from snapshot import keeper
 from snapshot.keeper import Keeper
 from snapshot.snapshot import Snapshot
-from store import rows
+from store import rows, shared_look
 from store.failures import DatabaseUnavailable
 from store.rows import Mark, Rows
 from store.sqlite import Reader
@@ -109,7 +109,8 @@ def wait_until(condition: Callable[[], bool]) -> None:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(keeper, "monotonic", clock)
+    for module in (keeper, shared_look):
+        monkeypatch.setattr(module, "monotonic", clock)
     return clock
 
 

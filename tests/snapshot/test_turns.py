@@ -100,7 +100,7 @@ def test_one_look_serves_all_who_waited_meanwhile(
     for _ in range(READERS):
         asking.ask(TEAMS)
     assert looks.reached.wait(DEADLINE)
-    wait_until(lambda: waiting_in("find") == READERS - 1)
+    wait_until(lambda: waiting_in("since") == READERS - 1)
 
     looks.open.set()
 
@@ -180,10 +180,10 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def waiting_in(function: str) -> int:
-    """How many threads are in a function of the API keys' reader, and no deeper."""
+    """How many threads are in a function of a shared look, and no deeper."""
     frames = sys._current_frames().values()
     return sum(
         frame.f_code.co_name == function
-        and frame.f_code.co_filename.endswith("api_keys.py")
+        and frame.f_code.co_filename.endswith("shared_look.py")
         for frame in frames
     )

@@ -171,7 +171,7 @@ def columns_of(*kinds: str) -> list[Any]:
     return [
         (model._meta.table_name, ids.get(model._meta.table_name, "1"), column.name)
         for model in MODELS
-        for column in models.columns(model, "own")
+        for column in model._meta.sorted_fields
         if column.field_type in kinds
         and not column.name.endswith("id")
         and model is not models.ProviderConfigKey

@@ -9,11 +9,21 @@ from typing import Any
 
 import pytest
 from exported import taken_back
-from gateway import T0, T1, T2, T3, Gateway, add_model_configs
+from gateway import (
+    LAYOUTS,
+    T0,
+    T1,
+    T2,
+    T3,
+    Gateway,
+    Layout,
+    add_model_configs,
+    columns,
+)
 from reading import answers, rows_of
 
 import models
-from models import MODELS
+from models import MODELS, column_names
 from transfer.column_kinds import readers
 from transfer.export_notes import left_out, named_twice, passed_over
 from transfer.exporting import ExportError, export_config, write_config
@@ -191,9 +201,9 @@ FIELDS: list[tuple[Any, str, Any]] = [
     (models.ProviderKey, "enabled", None),
     (models.ProviderKey, "use_for_batch_api", 1),
     *(
-        (models.ProviderKey, column.name, f"env.{column.name}")
-        for column in models.columns(models.ProviderKey)
-        if column.name.startswith(("azure_", "vertex_", "bedrock_"))
+        (models.ProviderKey, column, f"env.{column}")
+        for column in column_names(models.ProviderKey)
+        if column.startswith(("azure_", "vertex_", "bedrock_"))
     ),
     (models.McpClient, "client_id", "uuid"),
     (models.McpClient, "name", "weather"),
@@ -217,21 +227,21 @@ FIELDS: list[tuple[Any, str, Any]] = [
     (models.McpClient, "disabled", 1),
 ]
 FIELDS += [
-    (model, column.name, value)
+    (model, column, value)
     for model in (*GOVERNING, models.ProviderKey, models.McpClient)
-    for column in models.columns(model)
+    for column in column_names(model)
     for value in (T3, None)
-    if column.name in ("created_at", "updated_at")
+    if column in ("created_at", "updated_at")
 ]
 FIELDS += [(m, "config_hash", HASH) for m in (*GOVERNING, models.ProviderKey)]
 
 
-KEPT_BY: dict[str, models.Layout] = {"older": "april", "newer": "july"}
+KEPT_BY: dict[str, Layout] = {"older": "april", "newer": "july"}
 
 
 def known(model: Any, column: str, layout: Any) -> bool:
     layout = KEPT_BY.get(layout, layout)
-    return column in {each.name for each in models.columns(model, layout)}
+    return column in {each.name for each in columns(model, layout)}
 
 
 def stored(path: Path, model: Any, column: str) -> list[Any]:
@@ -246,7 +256,7 @@ def stored(path: Path, model: Any, column: str) -> list[Any]:
     [
         (*field, source, into)
         for field in FIELDS
-        for source in models.LAYOUTS
+        for source in LAYOUTS
         for into in ("older", "newer")
         if known(*field[:2], source)
         and (known(*field[:2], into) or field[1] == "calendar_aligned")
@@ -266,7 +276,7 @@ def test_every_field_comes_back(
         assert stored(back, model, column) == stored(gateway.path, model, column)
 
 
-@pytest.mark.parametrize("source", models.LAYOUTS)
+@pytest.mark.parametrize("source", LAYOUTS)
 def test_the_layout_of_the_file_changes_no_answer(tmp_path: Path, source: Any) -> None:
     gateway = Gateway(tmp_path / "config.db", source)
     complete(gateway)
@@ -784,7 +794,7 @@ def test_an_expiry_that_cannot_be_read_stays_passed(gateway: Gateway) -> None:
 
 def secretive(gateway: Gateway) -> None:
     """Secrets wherever there may be one; the virtual key's is another word."""
-    names = [c.name for c in models.columns(models.ProviderKey)]
+    names = column_names(models.ProviderKey)
     secrets = [n for n in names if n.startswith(("azure_", "vertex_", "bedrock_"))]
     gateway.provider_key(1, value="SECRET-0", **dict.fromkeys(secrets, "SECRET-1"))
     gateway.mcp_client(

@@ -16,7 +16,7 @@ from captures import comparable
 from exported import taken_back
 from reading import answers, lists, rows_of
 
-from models import BUDGET_OWNERS, Budget, McpClient, ModelConfig
+from models import SHOWN_OWNERS, Budget, McpClient, ModelConfig
 from transfer.checking import check_rows
 from transfer.loading import load_files
 
@@ -214,4 +214,4 @@ def test_an_export_in_the_newer_layout_holds_what_a_gateway_asks_of_it(
     assert "model_config_id" not in json.dumps(governance["budgets"])
 
 
-OWNERS = set(BUDGET_OWNERS)
+OWNERS = set(SHOWN_OWNERS)

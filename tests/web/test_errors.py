@@ -16,6 +16,7 @@ from flask.testing import FlaskClient
 from gateway import Gateway
 from werkzeug.test import TestResponse
 
+from snapshot.answers import KeptAnswers
 from snapshot.snapshot import Snapshot
 from store import sqlite as database
 from web.access_log import set_up_logging
@@ -182,7 +183,6 @@ def test_empty_and_unknown_parameters_are_no_error(
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
         "/api",
         "/api/governance",
         "/api/governance/",
@@ -598,7 +598,7 @@ def test_a_failure_does_not_outlive_its_request(
         raise RuntimeError
 
     with monkeypatch.context() as broken:
-        broken.setattr(Snapshot, "_answer", fail)
+        broken.setattr(KeptAnswers, "get_or_make", fail)
         during = ask(path)
     after = ask(path)
 

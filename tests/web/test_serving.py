@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any
 
 import pytest
-from gateway import Gateway, fill
+from gateway import Gateway, fill, fill_amply
 from service import DEADLINE, PATHS, Service, end, settings_in, start
 
 from callers.api_keys import create_api_key
@@ -228,17 +228,6 @@ def test_sigterm_lets_a_running_request_finish(
     assert len(_ids(body)) == 250
     connection.close()
     assert service.process.wait(DEADLINE) == 0
-
-
-def fill_amply(path: Path) -> None:
-    """A customer of many teams: each team's answer holds them all again."""
-    gateway = Gateway(path)
-    gateway.customer("c")
-    with gateway.writer() as connection:
-        connection.executemany(
-            "INSERT INTO governance_teams (id, name, customer_id) VALUES (?, ?, 'c')",
-            [(f"team-{number}", f"Team {number}") for number in range(250)],
-        )
 
 
 def wait_until_closed(service: Service) -> None:

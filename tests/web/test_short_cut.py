@@ -3,10 +3,11 @@
 import sqlite3
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from io import StringIO
 from logging import getLogger
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep, time
 from typing import Any
 
 import pytest
@@ -14,13 +15,15 @@ from credentials import SECRET
 from flask import Flask
 from gateway import Gateway
 
-from callers.api_keys import revoke_api_key
+from callers.api_keys import create_api_key, revoke_api_key
 from callers.tokens import make_token
 from snapshot import gzip_parts as compression
 from web import lists
 from web.access_log import hide_tokens
 
 TEAMS = "/api/governance/teams"
+CUSTOMERS = "/api/governance/customers"
+SHORT = timedelta(seconds=2)  # tokens and keys expire at whole seconds
 
 
 @pytest.fixture
@@ -141,6 +144,59 @@ def test_who_was_known_before_is_answered_at_once(
     body = get(token=token).data
 
     assert b"".join(at_once(token=token).body) == body
+
+
+@pytest.mark.parametrize(
+    "make_token_of",
+    [
+        lambda folder: create_api_key(folder / "access.db", "short", SHORT),
+        lambda _: make_token(SECRET.encode(), "admin", "me", SHORT.total_seconds()),
+    ],
+    ids=["management API key", "admin JWT"],
+)
+def test_who_was_known_before_is_refused_once_expired(
+    at_once: Callable[..., Any],
+    get: Callable[..., Any],
+    tmp_path: Path,
+    make_token_of: Callable[[Path], str],
+) -> None:
+    token = make_token_of(tmp_path)
+    get(token=token)
+    assert at_once(token=token) is not None
+    assert at_once(token=token) is not None
+    expired = time() + SHORT.total_seconds()
+
+    while time() < expired:
+        sleep(0.01)
+
+    assert at_once(token=token) is None
+    assert get(token=token).status_code == 401
+
+
+def test_who_was_known_on_one_route_is_refused_on_another(
+    at_once: Callable[..., Any], get: Callable[..., Any]
+) -> None:
+    get(CUSTOMERS)
+    token = make_token(SECRET.encode(), "admin", "me", 60)
+    get(token=token)
+    assert at_once(token=token) is not None
+
+    assert at_once(CUSTOMERS, token) is None
+    assert get(CUSTOMERS, token).status_code == 401
+
+
+def test_a_key_of_another_file_counts_from_the_next_request_on(
+    at_once: Callable[..., Any], get: Callable[..., Any], tmp_path: Path, api_key: str
+) -> None:
+    get()
+    assert at_once() is not None
+    other = create_api_key(tmp_path / "other.db", "tests")
+
+    (tmp_path / "other.db").replace(tmp_path / "access.db")
+
+    assert at_once() is None
+    assert get().status_code == 401
+    assert get(token=other).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Which entities differ between two moments, so that only those are made anew."""
+"""Finds the entities that a change reaches, so that only those are made anew."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import peewee
 
 from models import (
+    SHOWN_OWNERS,
     Budget,
     Customer,
     McpClient,
@@ -19,42 +20,43 @@ from models import (
     Row,
     Team,
     VirtualKey,
+    referring,
 )
 from store.relations import VIRTUAL_KEY, Index
 
 # Parts of so many entities, and so seldom changed, that all are made anew then.
 EVERYWHERE = (Provider, ProviderKey, McpClient)
 # Those whose budget_id says something, and those whose rate_limit_id does.
-OWNERS = (Customer, Team, VirtualKey, ProviderConfig)
-LIMITED = (*OWNERS, ModelConfig)
+OWNERS = tuple(SHOWN_OWNERS.values())
+LIMITED = tuple(model for model, _ in referring(RateLimit))
 
 Model = type[peewee.Model]
 
 
 @dataclass
-class Touched:
-    """The ids of the entities that a change touches, what they are part of included."""
+class ChangedEntities:
+    """The ids of the entities that a change reaches, directly or as part of others."""
 
     customers: set[Any] = field(default_factory=set)
     teams: set[Any] = field(default_factory=set)
     virtual_keys: set[Any] = field(default_factory=set)
 
 
-def touched(before: Index, after: Index) -> Touched | None:
-    """What differs between two indexes; None where everything may."""
+def changed_entities(before: Index, after: Index) -> ChangedEntities | None:
+    """Return which entities differ between two indexes; None where all may."""
     changed = [model for model in after.rows if after.changed(model, before)]
     if not set(changed).isdisjoint(EVERYWHERE):
         return None
-    found = Touched()
+    found = ChangedEntities()
     for model in changed:
         old, new = _differing(before.rows[model], after.rows[model])
-        _Touch(before, found).rows(model, old)
-        _Touch(after, found).rows(model, new)
+        _Following(before, found).rows(model, old)
+        _Following(after, found).rows(model, new)
     return found
 
 
 def _differing(old: list[Row], new: list[Row]) -> tuple[set[Row], set[Row]]:
-    """The rows of each that the other has not.
+    """Return the rows of each that the other does not have.
 
     Where none came or went, those at the same place are compared: to hash them all
     takes ten times as long, in which no other thread can go on.
@@ -68,10 +70,10 @@ def _differing(old: list[Row], new: list[Row]) -> tuple[set[Row], set[Row]]:
     return gone - come, come - gone
 
 
-class _Touch:
-    """Follows rows up to the entities they are part of, by the links of one index."""
+class _Following:
+    """Follows rows to the entities they are part of, by the references of one index."""
 
-    def __init__(self, index: Index, found: Touched) -> None:
+    def __init__(self, index: Index, found: ChangedEntities) -> None:
         self.index = index
         self.found = found
 
@@ -94,7 +96,7 @@ class _Touch:
 
     def _row(self, model: Model, row: Row) -> None:
         self._entity(model, row)
-        # Whether there are the customer and the team shows in what belongs to them.
+        # What belongs to a customer or a team shows whether there is one.
         if model is Customer:
             for team in self.index.teams_of.get(row.id, ()):
                 self._team(team.id)
@@ -105,7 +107,7 @@ class _Touch:
                 self._virtual_key(virtual_key.id)
 
     def _entity(self, model: Model, row: Row) -> None:
-        """Note what shows a row itself."""
+        """Note the entities that a row is a direct part of."""
         if model is Customer:
             self._customer(row.id)
         elif model is Team:

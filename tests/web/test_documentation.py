@@ -1,0 +1,108 @@
+"""/docs: Swagger UI, from this server alone; and what the setting turns off."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from gateway import Gateway
+from service import ROOT, Service, settings_in
+
+PATHS = ["/openapi.json", "/docs", "/docs/swagger-ui.css", "/docs/start.js"]
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+def test_everything_that_the_page_names_is_there(client: FlaskClient) -> None:
+    page = client.get("/docs")
+
+    names = re.findall(r'(?:href|src)="([^"]+)"', page.text)
+    assert len(names) == 4
+    for name in names:
+        assert client.get(f"/{name}").status_code == 200, name
+    assert client.get("/docs/swagger-ui-bundle.js").mimetype == "text/javascript"
+
+
+def test_the_page_brings_nothing_from_elsewhere(client: FlaskClient) -> None:
+    page, script = client.get("/docs"), client.get("/docs/start.js")
+
+    assert "//" not in page.text + script.text
+    policy = page.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self'; ")
+    assert "connect-src 'self'" in policy
+    assert "http" not in policy
+    assert "unsafe-eval" not in policy
+    assert page.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "name", ["index.css", "..%2f__init__.py", "%2e%2e/__init__.py", "x"]
+)
+def test_only_the_pages_own_files_are_there(client: FlaskClient, name: str) -> None:
+    assert client.get(f"/docs/{name}").status_code == 404
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_what_the_client_has_is_not_sent_again(client: FlaskClient, path: str) -> None:
+    etag = client.get(path).headers["ETag"]
+
+    again = client.get(path, headers={"If-None-Match": etag})
+
+    assert (again.status_code, again.data) == (304, b"")
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_the_setting_turns_all_of_it_off(
+    make_app: Callable[..., Flask], path: str
+) -> None:
+    client = make_app(GOVERNANCE_PAGES="off").test_client()
+
+    response = client.get(path)
+
+    assert response.status_code == 404
+    assert response.json is not None
+    assert response.json["error"]["code"] == "not_found"
+
+
+def test_nothing_is_imported_before_it_is_asked_for() -> None:
+    script = (
+        "import sys, app; client = app.create_app().test_client();"
+        " client.get('/healthz'); client.get('/docs');"
+        " print({'apispec', 'web.openapi', 'flask_swagger_ui'} & {*sys.modules})"
+    )
+
+    ran = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True
+    )
+
+    assert ran.stdout == "set()\n"
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    Gateway(tmp_path / "config.db")
+    service = Service(settings_in(tmp_path))
+    yield service
+    service.end()
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+def test_a_browser_shows_all_operations_under_that_policy(
+    service: Service, tmp_path: Path
+) -> None:
+    command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu"]
+    command += [f"--user-data-dir={tmp_path}/profile", "--enable-logging=stderr"]
+    command += ["--virtual-time-budget=10000", "--dump-dom"]
+
+    shown = subprocess.run(
+        [*command, f"{service.ready['url']}/docs"], capture_output=True, text=True
+    )
+
+    for words in ("Authorize", "/api/governance/teams", "/api/governance/customers"):
+        assert words in re.sub("<[^>]*>|\u200b", "", shown.stdout)
+    assert "Content Security Policy" not in shown.stderr
+    assert "Uncaught" not in shown.stderr
