@@ -189,3 +189,19 @@ def test_a_service_that_does_not_start_says_why(tmp_path: Path) -> None:
     assert "1 error" in told
     assert "the service did not start" in told
     assert "missing.json" in told
+
+
+def test_the_test_in_the_readme_is_three_lines_and_passes(tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text()
+    section = readme.partition("\n## In a test suite\n")[2].partition("\n## ")[0]
+    shown = section.partition("```python\n")[2].partition("```")[0]
+    report = (ROOT / "examples" / "python" / "report.py").read_text()
+    (tmp_path / "report.py").write_text(report)
+    (tmp_path / "test_it.py").write_text(
+        f"from report import over_budget as my_report\n{shown}"
+    )
+
+    told = run(tmp_path)
+
+    assert len(shown.splitlines()) == 3
+    assert "1 passed" in told, told
