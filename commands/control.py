@@ -1,7 +1,6 @@
 """What `serve --control` adds to the service: the control routes and their data."""
 
 import logging
-import sqlite3
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -33,9 +32,10 @@ def add_faults(app: Flask, *, by_header: bool) -> None:
 
 def make_empty(database: Path) -> None:
     """Make a database of ours with nothing in it."""
+    from store.own import FLEETING
     from transfer.loading import load_document
 
-    load_document({}, NAME, database)
+    load_document({}, NAME, database, pragmas=FLEETING)
 
 
 def add_control(app: Flask, database: Path | None) -> str:
@@ -62,9 +62,6 @@ class _Loading:
     def __init__(self, database: Path, encryption: Encryption) -> None:
         self._database = database
         self._encryption = encryption
-        # As long as somebody has it open, SQLite does not tidy up after each load.
-        self._held = sqlite3.connect(database, check_same_thread=False)
-        self._held.execute("SELECT 1 FROM sqlite_master").fetchall()
 
     def __call__(self, document: bytes, empty: bool) -> dict[str, Any]:
         from store.own import NotOurs
@@ -85,6 +82,7 @@ class _Loading:
         return counts | {"notes": loaded.notes if document != b"{}" else []}
 
     def _load_json(self, document: bytes, empty: bool) -> Any:
+        from store.own import FLEETING
         from transfer.loading import load_document
 
         try:
@@ -92,8 +90,14 @@ class _Loading:
         except orjson.JSONDecodeError as problem:
             place = f"line {problem.lineno}, column {problem.colno}"
             raise _wrong([f"{NAME}: {place}: is not JSON: {problem.msg}"]) from None
-        database, encryption = self._database, self._encryption
-        return load_document(parsed, NAME, database, fresh=empty, encryption=encryption)
+        return load_document(
+            parsed,
+            NAME,
+            self._database,
+            fresh=empty,
+            encryption=self._encryption,
+            pragmas=FLEETING,
+        )
 
     def _load_database(self, document: bytes, empty: bool) -> Any:
         from transfer.loading import LoadError, load_files

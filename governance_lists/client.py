@@ -12,29 +12,17 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
+from governance_lists.control import Control, GovernanceError
 from governance_lists.made import Made, Maker
 from governance_lists.process import DidNotStart, Process
 
-ANSWER_SECONDS = 60
 DAY = 86_400  # seconds
 ROUTES = {
     "teams": "/api/governance/teams",
     "customers": "/api/governance/customers",
 }
-
-
-class GovernanceError(Exception):
-    """The service does not start, or does not do what it was asked; the text says why.
-
-    `status` and `code` are those of the answer, if there was one.
-    """
-
-    def __init__(self, message: str, status: int = 0, code: str = "") -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
 
 
 class GovernanceLists:
@@ -47,6 +35,7 @@ class GovernanceLists:
     def __init__(self, *files: str | Path, options: tuple[str, ...] = ()) -> None:
         self._arguments = ["--control", *options, *map(str, files)]
         self._process: Process | None = None
+        self._control: Control | None = None
         self._tokens: dict[str | None, str] = {}
         self._maker = Maker()
 
@@ -66,11 +55,16 @@ class GovernanceLists:
         except DidNotStart as problem:
             message = f"the service did not start: {problem}"
             raise GovernanceError(message) from None
+        ready = self._process.ready
+        self._control = Control(ready["url"], ready["control_token"])
         self._tokens = {}
 
     def stop(self) -> None:
         """End the service."""
         process, self._process = self._process, None
+        control, self._control = self._control, None
+        if control is not None:
+            control.close()
         if process is not None:
             process.stop()
 
@@ -80,7 +74,7 @@ class GovernanceLists:
 
     def _running(self) -> Process:
         if self._process is None:
-            raise GovernanceError("the service is not running")
+            raise _not_running()
         return self._process
 
     # Where it is, and who may ask
@@ -264,24 +258,9 @@ class GovernanceLists:
 
     def control(self, method: str, path: str, body: Any = None) -> Any:
         """Ask a control route; return the parsed answer. Raises GovernanceError."""
-        address = urlsplit(self.url)
-        sent = body if isinstance(body, bytes) or body is None else json.dumps(body)
-        connection = http.client.HTTPConnection(
-            str(address.hostname), address.port, timeout=ANSWER_SECONDS
-        )
-        try:
-            headers = {
-                "Authorization": f"Bearer {self._running().ready['control_token']}"
-            }
-            connection.request(method, f"/_control/{path}", sent, headers)
-            response = connection.getresponse()
-            answer = json.loads(response.read() or b"{}")
-        finally:
-            connection.close()
-        if response.status >= 400:
-            error = answer["error"]
-            raise GovernanceError(error["message"], response.status, error["code"])
-        return answer
+        if self._control is None:
+            raise _not_running()
+        return self._control.ask(method, path, body)
 
 
 class Fault:
@@ -304,6 +283,10 @@ class Fault:
         except GovernanceError as gone:
             if gone.status != http.client.NOT_FOUND:
                 raise
+
+
+def _not_running() -> GovernanceError:
+    return GovernanceError("the service is not running")
 
 
 def _id_of(made: str | Mapping[str, Any]) -> str:
