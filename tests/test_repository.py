@@ -153,9 +153,10 @@ def test_the_documented_unit_is_valid(tmp_path: Path) -> None:
 # Pins and sizes
 
 
-def test_every_requirement_is_pinned_exactly() -> None:
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
-    requirements = [line for line in lines if line and not line.startswith("#")]
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_every_requirement_is_pinned_exactly(name: str) -> None:
+    lines = (ROOT / name).read_text().splitlines()
+    requirements = [line for line in lines if line and line[0] not in "#-"]
 
     unpinned = [r for r in requirements if not re.fullmatch(r"[\w.\[\]-]+==[\d.]+", r)]
 

@@ -18,7 +18,7 @@ T1 = "2026-04-01 10:00:00.000000001+00:00"
 T2 = "2026-04-01 10:00:00.5+00:00"
 T3 = "2026-04-02 09:30:00.175193779+00:00"
 
-Layout = Literal["april", "may", "july"]
+Layout = Literal["april", "may", "july", "own"]  # our own has all columns
 LAYOUTS: tuple[Layout, ...] = ("april", "may", "july")
 # The columns that not all layouts have, by those that do.
 _APRIL_MAY = """
@@ -49,7 +49,7 @@ def columns(model: type[peewee.Model], layout: Layout) -> list[models.Column]:
     return [
         field
         for field in model._meta.sorted_fields
-        if layout in _HAVE.get(f"{model.__name__}.{field.name}", LAYOUTS)
+        if layout in (*_HAVE.get(f"{model.__name__}.{field.name}", LAYOUTS), "own")
     ]
 
 
