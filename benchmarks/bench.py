@@ -1,4 +1,4 @@
-"""Measures the service against its ceiling and against what one would write first.
+"""Measures the service against its ceiling, nginx and a naive view.
 
 `make bench` runs it: at 125 and 1,200 teams, with LARGE=1 at 12,000 too; medians of
 REPEAT (3) runs of SECONDS (2) each. It prints Markdown, as it goes.
@@ -15,8 +15,10 @@ from benchmarks.authentication import tell_authentication
 from benchmarks.changing import tell_changes
 from benchmarks.comparing import tell_gzip, tell_load, tell_workers
 from benchmarks.crowds import tell_demo, tell_memory, tell_slow_readers
+from benchmarks.launch import tell_launch
 from benchmarks.moments import tell_moments
 from benchmarks.sample import SIZES, make_sample
+from benchmarks.small import tell_small
 
 
 def main() -> None:
@@ -32,8 +34,9 @@ def main() -> None:
     for teams in (*usual, large) if os.environ.get("LARGE") else usual:
         with tempfile.TemporaryDirectory() as folder:
             measure(teams, Path(folder))
-    with tempfile.TemporaryDirectory() as folder:
-        tell_demo(Path(folder))
+    for tell in (tell_demo, tell_small, tell_launch):
+        with tempfile.TemporaryDirectory() as folder:
+            tell(Path(folder))
     report.say(f"All of it took {(time.monotonic() - began) / 60:.1f} minutes.")
 
 

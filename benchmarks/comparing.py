@@ -1,19 +1,19 @@
-"""Ours beside the ceiling and what one would write first; gzip; one worker and two."""
+"""Ours beside the ceiling, nginx and a naive view; gzip; one worker and two."""
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from benchmarks import load, report
 from benchmarks.report import megabytes, milliseconds, number
+from benchmarks.rivals import EMPTY, NGINX
 from benchmarks.sample import LISTS, PAGE, Sample, writing_gateway
 from benchmarks.servers import OURS, RIVALS, Server, Strings, peak, running
 
 A_PAGE = f"a page of {PAGE}"
-EMPTY = "empty"
 GZIP = {"Accept-Encoding": "gzip"}
 WHOLE = {name: f"{LISTS}/{name}" for name in ("teams", "customers")}
 # How fast the naive view was where it was tried, and how long a try may take.
@@ -24,7 +24,7 @@ TAGS_ASKED = 20  # for entity tags: that two workers share them is all but sure
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of ours, and the name of the constant that the ceiling answers."""
+    """What is asked of ours, and the name of the constant that rivals answer."""
 
     what: str
     path: str
@@ -52,6 +52,7 @@ def questions(sample: Sample, etag: str) -> list[Question]:
         Question(f"teams, {A_PAGE}", teams + page, "teams-page"),
         Question(f"customers, {A_PAGE}", customers + page, "customers-page"),
         Question("teams, one customer", sample.one_customer, "one-customer"),
+        Question("customers, a page of 1", customers + "?limit=1", "page-of-one"),
         Question("teams, 304", teams, EMPTY, {"If-None-Match": etag}),
         Question("teams, whole, gzip", teams, "teams.gz", GZIP, both_modes=False),
         Question(
@@ -62,10 +63,11 @@ def questions(sample: Sample, etag: str) -> list[Question]:
 
 @dataclass(frozen=True)
 class Rivals:
-    """The three servers, what the ceiling answers by name, and who asks."""
+    """The servers, what ceiling and nginx answer by name, and who asks."""
 
     ours: Server
     ceiling: Server
+    nginx: Server | None
     naive: Server
     constants: Path
     headers: Strings
@@ -73,21 +75,34 @@ class Rivals:
 
 @contextmanager
 def rivals(sample: Sample, ours: Server, asked: list[Question]) -> Iterator[Rivals]:
-    """The ceiling and the naive view beside ours, whose answers the ceiling takes."""
-    constants = sample.folder / "constants"
+    """The rivals beside ours, whose answers two of them take."""
+    constants = save_constants(sample.folder, sample.headers, ours, asked)
+    settings = sample.environment
+    with ExitStack() as stack:
+
+        def start(kind: str) -> Server:
+            environment = settings | {"CONSTANTS": str(constants)}
+            return stack.enter_context(running((*RIVALS, kind), environment))
+
+        nginx = start("nginx") if NGINX else None
+        yield Rivals(
+            ours, start("ceiling"), nginx, start("naive"), constants, sample.headers
+        )
+
+
+def save_constants(
+    folder: Path, headers: Strings, ours: Server, asked: list[Question]
+) -> Path:
+    """Save the answers to questions in a folder, for rivals to answer the same."""
+    constants = folder / "constants"
     constants.mkdir()
     for question in asked:
         file = constants / question.constant
         if question.constant == EMPTY:
             file.touch()  # as a 304 has no body
         else:
-            ours.save(question.path, sample.headers | question.headers, file)
-    settings = sample.environment
-    with (
-        running((*RIVALS, "ceiling"), settings | {"CONSTANTS": str(constants)}) as c,
-        running((*RIVALS, "naive"), settings) as naive,
-    ):
-        yield Rivals(ours, c, naive, constants, sample.headers)
+            ours.save(question.path, headers | question.headers, file)
+    return constants
 
 
 def tell_load(sample: Sample) -> float | None:
@@ -95,21 +110,21 @@ def tell_load(sample: Sample) -> float | None:
     few = load.COPIES_BYTES // load.CONNECTIONS // 10**6
     report.section(
         "Load",
-        "Answers a second: ours from the database, ours from memory and the ceiling's,"
-        " in turn, and the median of the ratios of runs in the same turn; the naive"
-        " view is asked one by one. MB/s and times are of ours, times those of an"
+        "Answers a second: ours from the database, ours from memory, the ceiling's and"
+        " nginx's, in turn, and the median of the ratios of runs in the same turn; the"
+        " naive view is asked one by one. MB/s and times are of ours, times those of an"
         f" answer while {load.CONNECTIONS} clients ask (fewer, where it has more than"
         f" {few:,} MB). Memory is what our worker had at most so far.",
     )
     report.head(
-        *("what", "mode", "ours/s", "ceiling/s", "naive/s", "of ceiling"),
-        *("times naive", "MB/s", "median", "p99", "bytes", "memory"),
+        *("what", "mode", "ours/s", "ceiling/s", "nginx/s", "naive/s", "of ceiling"),
+        *("of nginx", "times naive", "MB/s", "median", "p99", "bytes", "memory"),
     )
     with running(OURS, sample.environment) as ours:
         asked = questions(sample, ours.etag(WHOLE["teams"], sample.headers))
-        with rivals(sample, ours, asked) as all_three:
+        with rivals(sample, ours, asked) as all_of_them:
             for question in asked:
-                _compare_one(question, all_three)
+                _compare_one(question, all_of_them)
         report.end()
         return peak(ours.workers[0])
 
@@ -119,25 +134,44 @@ def _compare_one(question: Question, rivals: Rivals) -> None:
     size = (rivals.constants / question.constant).stat().st_size
     naive = _naive_rate(question, rivals.naive, headers, size)
     paths = question.paths()
-    *our_runs, ceiling_runs = load.in_turn(
-        *(
-            partial(load.load, rivals.ours, path, headers, size)
-            for path in paths.values()
-        ),
-        partial(load.load, rivals.ceiling, f"/{question.constant}", headers, size),
-    )
-    for mode, runs in zip(paths, our_runs, strict=True):
-        ours = load.middle(runs)
+    runs = {
+        mode: partial(load.load, rivals.ours, path, headers, size)
+        for mode, path in paths.items()
+    }
+    constant = f"/{question.constant}"
+    runs["ceiling"] = partial(load.load, rivals.ceiling, constant, headers, size)
+    if nginx := rivals.nginx:
+        own = headers | nginx_headers(nginx, question)
+        runs["nginx"] = partial(load.load, nginx, constant, own, size)
+    done = dict(zip(runs, load.in_turn(*runs.values()), strict=True))
+    for mode in paths:
+        ours = load.middle(done[mode])
+        rates = (
+            load.middle(done[name]).rate if name in done else None for name in OTHERS
+        )
+        ratios = (
+            f"{load.ratio(done[mode], done[name]):.2f}" if name in done else "-"
+            for name in OTHERS
+        )
         report.row(
-            *(question.what, mode, number(ours.rate)),
-            number(load.middle(ceiling_runs).rate),
+            *(question.what, mode, number(ours.rate), *map(number, rates)),
             number(naive) if naive else "not tried" if question.is_naive_asked else "-",
-            f"{load.ratio(runs, ceiling_runs):.2f}",
+            *ratios,
             f"{ours.rate / naive:,.0f}" if naive else "-",
             *(number(ours.megabytes), milliseconds(ours.median)),
             *(milliseconds(ours.p99), f"{size:,}"),
             megabytes(peak(rivals.ours.workers[0])),
         )
+
+
+OTHERS = ("ceiling", "nginx")
+
+
+def nginx_headers(nginx: Server, question: Question) -> Strings:
+    """Return what a client sends nginx beside the usual: nginx's own entity tag."""
+    if question.constant != EMPTY:
+        return {}
+    return {"If-None-Match": nginx.etag(f"/{EMPTY}", {})}
 
 
 def _naive_rate(

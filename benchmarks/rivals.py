@@ -1,15 +1,18 @@
-"""What the service is compared with: its own ceiling, and what one would write first.
+"""What the service is compared with: its own ceiling, nginx, and a naive view.
 
-Run as `python -m benchmarks.rivals ceiling|naive PORT`, in the repository. What the
-ceiling answers are the files in a folder that the environment variable CONSTANTS names.
+Run as `python -m benchmarks.rivals ceiling|nginx|naive PORT`, in the repository. What
+the first two answer are the files in the folder that the environment variable CONSTANTS
+names; the ceiling has as many threads as THREADS says.
 """
 
 import os
+import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from flask import Flask, Response, abort, jsonify, request
+from flask import Flask, Response, jsonify, request
 from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 from granian.server import Server
@@ -20,26 +23,70 @@ from snapshot.entities import EntityDumper
 from store.relations import Index
 from store.sqlite import Reader
 
-BLOCKING_THREADS = 128
+EMPTY = "empty"  # the file whose answer is a 304
+# With more, threads hand Python's lock to each other: see README.md.
+CEILING_THREADS = 1
+NAIVE_THREADS = 128
+NGINX = shutil.which("nginx")
+NGINX_SETTINGS = """
+daemon off;
+worker_processes 1;
+pid {folder}/nginx.pid;
+error_log stderr error;
+events {{ worker_connections 512; }}
+http {{
+  access_log off;
+  sendfile on;
+  keepalive_requests 1000000000;
+  default_type application/json;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+  server {{ listen 127.0.0.1:{port}; root {constants}; }}
+}}
+"""
+
+Wsgi = Callable[[dict[str, Any], Callable[..., Any]], list[bytes]]
 
 
-def make_ceiling(folder: Path) -> Flask:
-    """The same Flask and granian, answering the same bytes from constants."""
-    app = Flask(__name__, static_folder=None)
-    constants = {file.name: file.read_bytes() for file in folder.iterdir()}
+def make_ceiling(folder: Path) -> Wsgi:
+    """Return a bare WSGI application that answers the same bytes from constants."""
+    answers = {f"/{file.name}": _constant(file) for file in folder.iterdir()}
+    missing: Constant = ("404 Not Found", [], [])
 
-    @app.get("/<name>")
-    def answer(name: str) -> Response:
-        if name not in constants:
-            abort(404)
-        response = Response(mimetype="application/json", direct_passthrough=True)
-        response.response = [constants[name]]
-        response.content_length = len(constants[name])
-        if name.endswith(".gz"):
-            response.content_encoding = "gzip"
-        return response
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        status, headers, body = answers.get(environ["PATH_INFO"], missing)
+        start_response(status, headers)
+        return body
 
-    return app
+    return answer
+
+
+Constant = tuple[str, list[tuple[str, str]], list[bytes]]
+
+
+def _constant(file: Path) -> Constant:
+    if file.name == EMPTY:
+        return "304 Not Modified", [("ETag", '"empty"')], []
+    text = file.read_bytes()
+    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(text)))]
+    if file.suffix == ".gz":
+        headers.append(("Content-Encoding", "gzip"))
+    return "200 OK", headers, [text]
+
+
+def run_nginx(folder: Path, port: int) -> NoReturn:
+    """Become an nginx with one worker that serves the same bytes from files."""
+    place = folder.with_name("nginx")
+    place.mkdir(exist_ok=True)
+    settings = place / "nginx.conf"
+    text = NGINX_SETTINGS.format(folder=place, constants=folder, port=port)
+    if os.geteuid() == 0:
+        text += "user root;"  # it would give up the right to read the folder
+    settings.write_text(text)
+    os.execv(str(NGINX), [str(NGINX), "-c", str(settings), "-p", str(place)])
 
 
 def make_naive(database: Path) -> Flask:
@@ -118,15 +165,23 @@ def _customer_of(objects: PeeweeObjects, team: Any) -> Any:
 
 def main() -> None:
     kind, port = sys.argv[1], int(sys.argv[2])
-    if kind == "ceiling":
-        app = make_ceiling(Path(os.environ["CONSTANTS"]))
-    else:
-        app = make_naive(Path(os.environ["GOVERNANCE_DATABASE"]))
+    if kind == "naive":
+        serve(make_naive(Path(os.environ["GOVERNANCE_DATABASE"])), port, NAIVE_THREADS)
+        return
+    constants = Path(os.environ["CONSTANTS"])
+    if kind == "nginx":
+        run_nginx(constants, port)
+    threads = int(os.environ.get("THREADS", CEILING_THREADS))
+    serve(make_ceiling(constants), port, threads)
+
+
+def serve(app: Any, port: int, threads: int) -> None:
+    """Serve a WSGI application by granian alone."""
     Server(
         "rivals",
         port=port,
         interface=Interfaces.WSGI,
-        blocking_threads=BLOCKING_THREADS,
+        blocking_threads=threads,
         http=HTTPModes.http1,
         log_level=LogLevels.error,
     ).serve(target_loader=lambda: app, wrap_loader=False)

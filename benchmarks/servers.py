@@ -156,6 +156,13 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def cpu_seconds(pids: tuple[int, ...]) -> float:
+    """Return the CPU time that processes had so far."""
+    fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2] for pid in pids]
+    ticks = sum(sum(map(int, each.split()[11:13])) for each in fields)
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def resident(pid: int) -> float | None:
     """Megabytes of memory that a process has now; None where nobody tells."""
     return _status_megabytes(pid, "VmRSS")

@@ -3,10 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-import peewee
-
 from models import (
-    SHOWN_OWNERS,
     Budget,
     Customer,
     McpClient,
@@ -20,17 +17,12 @@ from models import (
     Row,
     Team,
     VirtualKey,
-    referring,
 )
+from store.lookups import Model
 from store.relations import VIRTUAL_KEY, Index
 
 # Parts of so many entities, and so seldom changed, that all are made anew then.
 EVERYWHERE = (Provider, ProviderKey, McpClient)
-# Those whose budget_id says something, and those whose rate_limit_id does.
-OWNERS = tuple(SHOWN_OWNERS.values())
-LIMITED = tuple(model for model, _ in referring(RateLimit))
-
-Model = type[peewee.Model]
 
 
 @dataclass
@@ -44,30 +36,13 @@ class ChangedEntities:
 
 def changed_entities(before: Index, after: Index) -> ChangedEntities | None:
     """Return which entities differ between two indexes; None where all may."""
-    changed = [model for model in after.rows if after.changed(model, before)]
-    if not set(changed).isdisjoint(EVERYWHERE):
+    if not after.changes.keys().isdisjoint(EVERYWHERE):
         return None
     found = ChangedEntities()
-    for model in changed:
-        old, new = _differing(before.rows[model], after.rows[model])
-        _Following(before, found).rows(model, old)
-        _Following(after, found).rows(model, new)
+    for model, change in after.changes.items():
+        _Following(before, found).rows(model, change.gone)
+        _Following(after, found).rows(model, change.come)
     return found
-
-
-def _differing(old: list[Row], new: list[Row]) -> tuple[set[Row], set[Row]]:
-    """Return the rows of each that the other does not have.
-
-    Where none came or went, those at the same place are compared: to hash them all
-    takes ten times as long, in which no other thread can go on.
-    """
-    if len(old) == len(new):
-        pairs = [
-            (one, other) for one, other in zip(old, new, strict=True) if one != other
-        ]
-        old, new = [one for one, _ in pairs], [other for _, other in pairs]
-    gone, come = set(old), set(new)
-    return gone - come, come - gone
 
 
 class _Following:
@@ -77,22 +52,17 @@ class _Following:
         self.index = index
         self.found = found
 
-    def rows(self, model: Model, rows: set[Row]) -> None:
-        if model is Budget:
-            self._owners_naming("budget_id", rows, OWNERS)
-        if model is RateLimit:
-            self._owners_naming("rate_limit_id", rows, LIMITED)
+    def rows(self, model: Model, rows: list[Row]) -> None:
         for row in rows:
             self._row(model, row)
+            if model is Budget:
+                self._named_by("budget_id", row)
+            elif model is RateLimit:
+                self._named_by("rate_limit_id", row)
 
-    def _owners_naming(
-        self, column: str, rows: set[Row], owners: tuple[Model, ...]
-    ) -> None:
-        ids = {row.id for row in rows}
-        for model in owners:
-            for owner in self.index.rows[model]:
-                if getattr(owner, column) in ids:
-                    self._entity(model, owner)
+    def _named_by(self, column: str, row: Row) -> None:
+        for owner_model, owner in self.index.named_by(column, row.id):
+            self._entity(owner_model, owner)
 
     def _row(self, model: Model, row: Row) -> None:
         self._entity(model, row)

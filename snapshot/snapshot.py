@@ -48,9 +48,6 @@ class Snapshot:
         json = before._json if before else None
         self._json: EntityJson = EntityJson(self.index, json, changed)
         self._answers = KeptAnswers()
-        self._virtual_key_by_hash = {
-            _value_hash(row): row for row in self.index.virtual_keys
-        }
 
     @property
     def counts(self) -> dict[str, int]:
@@ -66,7 +63,7 @@ class Snapshot:
 
     def virtual_key_by_hash(self, value_hash: str) -> Row | None:
         """Return the virtual key whose value has this SHA-256, in hexadecimal."""
-        return self._virtual_key_by_hash.get(value_hash)
+        return self.index.virtual_key_by_hash.get(value_hash)
 
     def scope_of(self, virtual_key: Row) -> Scope:
         """Return what a virtual key sees: its customer's teams, or its lone team."""
@@ -161,9 +158,3 @@ def _joined(
             yield comma
         yield from parts
     yield tail
-
-
-def _value_hash(row: Row) -> str:
-    if row.value_hash:
-        return str(row.value_hash).lower()
-    return hashlib.sha256(values.text(row.value).encode()).hexdigest()

@@ -41,22 +41,32 @@ class Found(NamedTuple):
     problem: str | None
 
 
-def find(name: str) -> Found:
-    """Return what a database's name leads to, through links. Raises OSError."""
+def find(name: str, *, expect_log: bool = True) -> Found:
+    """Return what a database's name leads to, through links. Raises OSError.
+
+    It is quicker where `expect_log` says whether there is a write-ahead log.
+    """
     main = os.lstat(name)
     if stat.S_ISLNK(main.st_mode):
         # The log stands beside the file itself, not beside a link to it.
         name = os.path.realpath(name)
         main = os.stat(name)
-    try:
-        log = os.stat(f"{name}-wal")
-    except FileNotFoundError:
-        log = None
-    if log is not None and not log.st_size:
-        log = None
+    log = _log(f"{name}-wal", expect_log)
     location = Location(name, main.st_dev, main.st_ino, log.st_ino if log else None)
     usual = stat.S_ISREG(main.st_mode) and main.st_nlink == 1
     return Found(location, main, log, None if usual else _problem(main, log))
+
+
+def _log(name: str, expected: bool) -> os.stat_result | None:
+    """Return the times of a log with content, if there is one."""
+    # Asking is quicker than an exception, and slower than no exception.
+    if not expected and not os.access(name, os.F_OK):
+        return None
+    try:
+        log = os.stat(name)
+    except FileNotFoundError:
+        return None
+    return log if log.st_size else None
 
 
 def _problem(main: os.stat_result, log: os.stat_result | None) -> str | None:

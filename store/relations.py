@@ -1,11 +1,9 @@
-"""The rows of one moment under the ids that lead to them, in the answers' order."""
+"""All rows of a snapshot, looked up by id and by owner, in the answers' order."""
 
-from collections.abc import Callable
-from functools import cached_property
+import hashlib
+from collections.abc import Iterator
 from operator import attrgetter
-from typing import Any
-
-import peewee
+from typing import Any, TypeVar
 
 import values
 from models import (
@@ -24,10 +22,19 @@ from models import (
     Team,
     VirtualKey,
 )
+from store.lookups import (
+    Change,
+    Lookup,
+    Model,
+    RowById,
+    RowsByOwner,
+    RowsInOrder,
+    age,
+    by_age,
+)
 from store.rows import Rows
 
-ById = dict[Any, Row]
-Groups = dict[Any, list[Row]]
+T = TypeVar("T")
 
 VIRTUAL_KEY = "virtual_key"  # the scope of model configs of keys
 ALL_MODELS = "*"  # the model name of a row that governs a key or a provider config
@@ -42,121 +49,98 @@ NEWER_LINKS = {
 }
 
 
-class Index:
-    """All rows, found by id and by what they belong to; each part made when asked for.
+# Those whose budget_id counts, and those whose rate_limit_id does.
+_WITH_BUDGET_ID = (Customer, Team, VirtualKey, ProviderConfig)
+_WITH_RATE_LIMIT_ID = (*_WITH_BUDGET_ID, ModelConfig)
 
-    Tables that are the same as those of the index `before` lend their parts.
+_id = attrgetter("id")
+
+
+def _scope(config: Row) -> tuple[Any, str | None] | None:
+    """Return the virtual key and the provider of a model config of keys."""
+    if config.scope != VIRTUAL_KEY or not config.scope_id:
+        return None
+    return config.scope_id, config.provider or None
+
+
+def _value_hash(row: Row) -> str:
+    if row.value_hash:
+        return str(row.value_hash).lower()
+    return hashlib.sha256(values.text(row.value).encode()).hexdigest()
+
+
+class Index:
+    """All rows of a snapshot, looked up by id and by owner.
+
+    What was looked up in the index `before` follows the changes since.
     """
 
+    customers = RowsInOrder(Customer)
+    customer = RowById(Customer)
+    teams = RowsInOrder(Team)
+    team = RowById(Team)
+    teams_of = RowsByOwner(Team, attrgetter("customer_id"), age)
+    virtual_keys = RowsInOrder(VirtualKey)
+    virtual_key = RowById(VirtualKey)
+    virtual_key_by_hash = RowById(VirtualKey, _value_hash)
+    virtual_keys_of_team = RowsByOwner(VirtualKey, attrgetter("team_id"), age)
+    virtual_keys_of_customer = RowsByOwner(VirtualKey, attrgetter("customer_id"), age)
+    budget = RowById(Budget)
+    rate_limit = RowById(RateLimit)
+    provider_config = RowById(ProviderConfig)
+    provider_configs_of = RowsByOwner(ProviderConfig, attrgetter("virtual_key_id"), _id)
+    model_config = RowById(ModelConfig)
+    model_configs_of = RowsByOwner(ModelConfig, _scope, age)
+    attached_to = RowsByOwner(ProviderConfigKey, attrgetter("provider_config_id"))
+    provider_key = RowById(ProviderKey)
+    provider = RowById(Provider)
+    mcp_configs_of = RowsByOwner(McpConfig, attrgetter("virtual_key_id"), _id)
+    mcp_client = RowById(McpClient)
+
     def __init__(self, rows: Rows, before: "Index | None" = None) -> None:
-        self.rows: Rows = {
-            model: before.rows[model] if before and new == before.rows[model] else new
-            for model, new in rows.items()
-        }
+        self.rows = dict(rows)
+        # What is different from the index before, by the tables that are.
+        self.changes: dict[Model, Change] = {}
+        self._made: dict[Lookup[Any], Any] = {}
         if before is not None:
-            for part, model in _PARTS.items():
-                if part in before.__dict__ and not self.changed(model, before):
-                    self.__dict__[part] = before.__dict__[part]
+            self._follow(before)
 
-    def changed(self, model: type[peewee.Model], before: "Index") -> bool:
-        """Whether a table differs from that of the index this one was made after."""
-        return self.rows[model] is not before.rows[model]
+    def _follow(self, before: "Index") -> None:
+        """Note what changed since another index, and take over what it has made."""
+        for model, new in self.rows.items():
+            old = before.rows[model]
+            if new == old:
+                self.rows[model] = old  # not the same rows twice in memory
+            else:
+                self.changes[model] = Change.between(old, new)
+        for lookup, made in list(before._made.items()):
+            change = self.changes.get(lookup.model)
+            old = before.rows[lookup.model]
+            if change is not None and change.is_large(old):
+                continue
+            if change is not None:
+                made = lookup.updated(made, old, change)
+            if made is not None:
+                self._made[lookup] = made
 
-    @cached_property
-    def customers(self) -> list[Row]:
-        return by_age(self.rows[Customer])
+    def lookup(self, lookup: Lookup[T]) -> T:
+        """Return a lookup, made if it was not yet."""
+        if lookup not in self._made:
+            self._made[lookup] = lookup.make(self.rows[lookup.model])
+        made: T = self._made[lookup]
+        return made
 
-    @cached_property
-    def customer(self) -> ById:
-        return _by_id(self.rows[Customer])
-
-    @cached_property
-    def teams(self) -> list[Row]:
-        return by_age(self.rows[Team])
-
-    @cached_property
-    def team(self) -> ById:
-        return _by_id(self.rows[Team])
-
-    @cached_property
-    def teams_of(self) -> Groups:
-        return _grouped(self.teams, "customer_id")
-
-    @cached_property
-    def virtual_keys(self) -> list[Row]:
-        return by_age(self.rows[VirtualKey])
-
-    @cached_property
-    def virtual_key(self) -> ById:
-        return _by_id(self.rows[VirtualKey])
-
-    @cached_property
-    def virtual_keys_of_team(self) -> Groups:
-        return _grouped(self.virtual_keys, "team_id")
-
-    @cached_property
-    def virtual_keys_of_customer(self) -> Groups:
-        return _grouped(self.virtual_keys, "customer_id")
-
-    @cached_property
-    def budget(self) -> ById:
-        return _by_id(self.rows[Budget])
-
-    @cached_property
-    def budgets_of(self) -> dict[str, Groups]:
-        rows = self.rows[Budget]
-        return {owner: _grouped(rows, owner) for owner in BUDGET_OWNERS}
-
-    @cached_property
-    def rate_limit(self) -> ById:
-        return _by_id(self.rows[RateLimit])
-
-    @cached_property
-    def provider_config(self) -> ById:
-        return _by_id(self.rows[ProviderConfig])
-
-    @cached_property
-    def provider_configs_of(self) -> Groups:
-        return _grouped(sorted(self.rows[ProviderConfig], key=_id), "virtual_key_id")
-
-    @cached_property
-    def model_config(self) -> ById:
-        return _by_id(self.rows[ModelConfig])
-
-    @cached_property
-    def model_configs_of(self) -> dict[tuple[Any, str | None], list[Row]]:
-        """Virtual keys' model configs, by key and provider (None for that of none)."""
-        ours = [
-            row
-            for row in self.rows[ModelConfig]
-            if row.scope == VIRTUAL_KEY and row.scope_id
-        ]
-        groups = _grouped_by(ours, lambda row: (row.scope_id, row.provider or None))
-        return {place: by_age(rows) for place, rows in groups.items()}
-
-    @cached_property
-    def attached_to(self) -> Groups:
-        return _grouped(self.rows[ProviderConfigKey], "provider_config_id")
-
-    @cached_property
-    def provider_key(self) -> ById:
-        return _by_id(self.rows[ProviderKey])
-
-    @cached_property
-    def provider(self) -> ById:
-        return _by_id(self.rows[Provider])
-
-    @cached_property
-    def mcp_configs_of(self) -> Groups:
-        return _grouped(sorted(self.rows[McpConfig], key=_id), "virtual_key_id")
-
-    @cached_property
-    def mcp_client(self) -> ById:
-        return _by_id(self.rows[McpClient])
+    def named_by(self, column: str, row_id: Any) -> Iterator[tuple[Model, Row]]:
+        """The rows, with their models, that have a budget's or a rate limit's id in
+        their budget_id or rate_limit_id.
+        """
+        for lookup in NAMED_BY[column]:
+            for row in self.lookup(lookup).get(row_id, ()):
+                yield lookup.model, row
 
     def budgets(self, owner: str, row: Row) -> list[Row]:
         """An owner's own budgets; `owner` is the column by which a budget names it."""
-        budgets = self.budgets_of[owner].get(row.id, [])
+        budgets = self.lookup(BUDGETS_OF[owner]).get(row.id, [])
         # Older gateways keep the link the other way round.
         named = self.budget.get(row.budget_id)
         if named is not None and _has_none(named, NEWER_LINKS[owner]):
@@ -178,7 +162,7 @@ class Index:
 
     def budgets_of_model_config(self, row: Row) -> list[Row]:
         """The budgets that name a model config; its own budget_id is read by nobody."""
-        return by_age(self.budgets_of["model_config_id"].get(row.id, []))
+        return self.lookup(BUDGETS_OF["model_config_id"]).get(row.id, [])
 
     def provider_keys(self, config: Row) -> list[Row]:
         """The provider keys attached to a provider config, by id."""
@@ -189,65 +173,17 @@ class Index:
         return sorted((key for key in keys if key is not None), key=_id)
 
 
-# Which table each part is made of.
-_PARTS: dict[str, type[peewee.Model]] = {
-    "customers": Customer,
-    "customer": Customer,
-    "teams": Team,
-    "team": Team,
-    "teams_of": Team,
-    "virtual_keys": VirtualKey,
-    "virtual_key": VirtualKey,
-    "virtual_keys_of_team": VirtualKey,
-    "virtual_keys_of_customer": VirtualKey,
-    "budget": Budget,
-    "budgets_of": Budget,
-    "rate_limit": RateLimit,
-    "provider_config": ProviderConfig,
-    "provider_configs_of": ProviderConfig,
-    "model_config": ModelConfig,
-    "model_configs_of": ModelConfig,
-    "attached_to": ProviderConfigKey,
-    "provider_key": ProviderKey,
-    "provider": Provider,
-    "mcp_configs_of": McpConfig,
-    "mcp_client": McpClient,
+BUDGETS_OF = {
+    owner: RowsByOwner(Budget, attrgetter(owner), age)
+    for owner in (*BUDGET_OWNERS, "model_config_id")
 }
-
-
-def by_age(rows: list[Row]) -> list[Row]:
-    """Rows by the instant of their creation, then by id."""
-    return sorted(rows, key=_age) if len(rows) > 1 else rows
-
-
-def _age(row: Row) -> tuple[tuple[int, int], str]:
-    try:
-        created = values.instant(row.created_at)
-    except (ValueError, TypeError):
-        created = values.instant(None)  # reported where the value itself is dumped
-    return created, str(row.id)
-
-
-def _id(row: Row) -> Any:
-    return row.id
-
-
-def _by_id(rows: list[Row]) -> ById:
-    return {row.id: row for row in rows if row.id not in (None, "")}
-
-
-def _grouped(rows: list[Row], column: str) -> Groups:
-    return _grouped_by(
-        [row for row in rows if getattr(row, column) not in (None, "")],
-        attrgetter(column),
+NAMED_BY = {
+    column: [RowsByOwner(model, attrgetter(column)) for model in models]
+    for column, models in (
+        ("budget_id", _WITH_BUDGET_ID),
+        ("rate_limit_id", _WITH_RATE_LIMIT_ID),
     )
-
-
-def _grouped_by(rows: list[Row], key: Callable[[Row], Any]) -> Groups:
-    groups: Groups = {}
-    for row in rows:
-        groups.setdefault(key(row), []).append(row)
-    return groups
+}
 
 
 def _has_none(row: Row, columns: tuple[str, ...]) -> bool:

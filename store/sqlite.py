@@ -164,7 +164,8 @@ class Reader:
         A write-ahead log can be checkpointed and deleted at any moment.
         """
         for _ in range(READINGS):
-            found = find(self._name)
+            plain = isinstance(self._files, PlainFile)
+            found = find(self._name, expect_log=not plain)
             if found.problem:
                 raise Unreadable(found.problem)
             try:

@@ -175,3 +175,38 @@ def _path(name: str) -> str:
 
 def _bearer(token: str | None) -> dict[str, str]:
     return {} if token is None else {"Authorization": f"Bearer {token}"}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium, for the tests of one file: its event loop is in their way
+    elsewhere.
+    """
+    from browser import chromium_or_skip
+
+    with chromium_or_skip() as browser:
+        yield browser
+
+
+@pytest.fixture
+def new_page(browser: Any) -> Iterator[Callable[..., Any]]:
+    """new_page(url, **options): a page at its entrance, whose complaints are noted."""
+    from browser import NOTES, SOON
+
+    contexts: list[Any] = []
+
+    def new_page(url: str, **options: Any) -> Any:
+        options = {"viewport": {"width": 1000, "height": 800}, **options}
+        context = browser.new_context(**options)
+        contexts.append(context)
+        context.add_init_script(NOTES)
+        page = context.new_page()
+        page.set_default_timeout(SOON)
+        page.complaints = []
+        page.on("pageerror", lambda error: page.complaints.append(str(error)))
+        page.goto(url)
+        return page
+
+    yield new_page
+    for context in contexts:
+        context.close()

@@ -34,7 +34,8 @@ from models import (
 )
 from store.files import replace_file
 from store.locations import is_database
-from store.relations import Index, by_age
+from store.lookups import by_age
+from store.relations import Index
 from store.rows import Rows
 from transfer.checking import UNSET, quoted
 from transfer.exported_rows import NUMBER, Json, mcp_client, members, provider_key

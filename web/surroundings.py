@@ -46,7 +46,7 @@ class Surrounded:
         """Return the answer to a request where nothing has to be waited for."""
         began = monotonic()
         reply = self._instead(environ) or self._inner.at_once(environ)
-        if reply is not None:
+        if reply is not None and self._surroundings:
             self._complete(environ, int(reply.status[:3]), reply.headers, began)
         return reply
 
