@@ -28,7 +28,7 @@ def select_all(
     A table that the database lacks is empty, a column that it lacks is None.
     """
     return {
-        model: known_or_new(model, opened(model, _select(database, model)), known)
+        model: known_or_new(model, opened(model, select_table(database, model)), known)
         for model in models
     }
 
@@ -41,7 +41,7 @@ def known_or_new(
     return before if before is not None and rows == before else rows
 
 
-def _select(database: SqliteDatabase, model: type[peewee.Model]) -> list[Row]:
+def select_table(database: SqliteDatabase, model: type[peewee.Model]) -> list[Row]:
     """All rows of a model's table; columns that it does not have are NULL."""
     table = model._meta.table_name
     # To SQLite, names that differ in case only are the same.

@@ -1,4 +1,4 @@
-"""What virtual keys and provider configs may spend since July: by their model configs.
+"""Budgets and limits of virtual keys and provider configs by model configs (July).
 
 Each test name is a sentence of the contract's "Where it is stored".
 """
@@ -29,9 +29,9 @@ def gateway(gateway: Gateway) -> Gateway:
 
 
 @pytest.fixture
-def key(get: Get, source: str) -> Callable[[], Entity]:
-    """key(): the virtual key k as it is answered now, in both modes."""
-    return lambda: get("teams", source=source).json["teams"][0]["virtual_keys"][0]
+def key(get: Get) -> Callable[[], Entity]:
+    """key(): the virtual key k as it is answered now."""
+    return lambda: get("teams").json["teams"][0]["virtual_keys"][0]
 
 
 Key = Callable[[], Entity]
@@ -97,12 +97,13 @@ def test_where_there_is_none_their_own_stands(gateway: Gateway, key: Key) -> Non
 
 
 @pytest.mark.parametrize("scope", ["global", "user", "Virtual_Key", "", None])
-@pytest.mark.parametrize("provider", [None, "openai"])
-@pytest.mark.parametrize("model_name", ["*", "o3"])
 def test_rows_of_other_scopes_are_not_ours(
-    gateway: Gateway, key: Key, scope: str | None, provider: str, model_name: str
+    gateway: Gateway, key: Key, scope: str | None
 ) -> None:
-    gateway.model_config("m", "k", model_name, provider, scope=scope)
+    for provider in (None, "openai"):
+        for model_name in ("*", "o3"):
+            id = f"{provider} {model_name}"
+            gateway.model_config(id, "k", model_name, provider, scope=scope)
 
     found = key()
 

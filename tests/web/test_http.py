@@ -15,7 +15,7 @@ from gateway import Gateway, fill
 from werkzeug.test import TestResponse
 
 from callers.tokens import make_token
-from web import lists
+from schemas import TeamsQuerySchema
 from web.access_log import set_up_logging
 
 TEAMS = "/api/governance/teams"
@@ -23,12 +23,6 @@ CUSTOMERS = "/api/governance/customers"
 LISTS = [TEAMS, CUSTOMERS]
 
 Ask = Callable[..., TestResponse]
-
-
-@pytest.fixture
-def layout() -> str:
-    """One layout: nothing here depends on it."""
-    return "july"
 
 
 @pytest.fixture
@@ -55,7 +49,7 @@ def no_background_check(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> StringIO:
-    """What the service writes to standard error."""
+    """The text that the service writes to standard error."""
     set_up_logging()
     written = StringIO()
     monkeypatch.setattr(getLogger("governance").handlers[0], "stream", written)
@@ -306,7 +300,7 @@ def test_each_list_has_this_header(
 
 @pytest.mark.parametrize("path", LISTS)
 @pytest.mark.parametrize("query", ["", "limit=1", "search=nothing", "from_memory=1"])
-def test_the_length_told_is_the_length_sent(
+def test_content_length_is_the_length_sent(
     filled: Gateway, ask: Ask, path: str, query: str
 ) -> None:
     response = ask(path, query_string=query)
@@ -321,9 +315,7 @@ def test_text_goes_out_as_utf_8(filled: Gateway, ask: Ask) -> None:
 
 
 @pytest.mark.parametrize("path", LISTS)
-def test_only_memory_answers_tell_their_age(
-    filled: Gateway, ask: Ask, path: str
-) -> None:
+def test_only_memory_answers_have_an_age(filled: Gateway, ask: Ask, path: str) -> None:
     from_database = ask(path)
     from_memory = ask(path, query_string="from_memory=true")
 
@@ -431,7 +423,7 @@ def test_healthz_answers_without_credentials_or_a_database(client: FlaskClient) 
 
 
 @pytest.mark.usefixtures("no_background_check")
-def test_readyz_tells_age_and_counts_without_credentials(
+def test_readyz_has_age_and_counts_without_credentials(
     filled: Gateway, client: FlaskClient, ask: Ask
 ) -> None:
     ask(TEAMS)
@@ -471,7 +463,7 @@ def test_readyz_is_503_before_there_is_a_snapshot(
 
 
 @pytest.mark.usefixtures("no_background_check")
-def test_readyz_tells_why_there_is_no_snapshot(
+def test_readyz_says_why_there_is_no_snapshot(
     tmp_path: Path, client: FlaskClient, ask: Ask
 ) -> None:
     ask(TEAMS)
@@ -618,7 +610,7 @@ def test_requests_of_nobody_are_logged_too(
     ],
     ids=["virtual key", "admin JWT", "virtual-key JWT"],
 )
-def test_the_log_tells_the_kind_of_caller(
+def test_the_log_has_the_kind_of_caller(
     filled: Gateway,
     log: StringIO,
     ask: Ask,
@@ -631,7 +623,7 @@ def test_the_log_tells_the_kind_of_caller(
     assert line["caller"] == kind
 
 
-def test_the_log_tells_that_authentication_is_off(
+def test_the_log_says_that_authentication_is_off(
     filled: Gateway, log: StringIO, make_app: Callable[..., Flask]
 ) -> None:
     make_app(GOVERNANCE_AUTH="off").test_client().get(TEAMS)
@@ -652,7 +644,7 @@ def test_a_path_cannot_break_its_line_in_the_log(
     assert log.getvalue().isascii()
 
 
-def test_the_log_tells_a_304_and_no_bytes(
+def test_the_log_has_a_304_and_no_bytes(
     filled: Gateway, log: StringIO, ask: Ask
 ) -> None:
     ask(TEAMS, {"If-None-Match": "*"})
@@ -701,10 +693,21 @@ def test_the_lines_go_to_who_has_taken_over_the_logger(
     assert log.getvalue() == ""
 
 
-def test_a_long_query_is_not_remembered(ask: Ask) -> None:
-    lists._load_query.cache_clear()
+def test_only_a_short_query_is_remembered(
+    gateway: Gateway, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = []
+    load = TeamsQuerySchema.load
 
-    for number in range(3):
-        ask("/api/governance/teams", query_string=f"search={'long' * 300}{number}")
+    def note(schema: TeamsQuerySchema, query: Any) -> Any:
+        loaded.append(query)
+        return load(schema, query)
 
-    assert lists._load_query.cache_info().currsize == 0
+    monkeypatch.setattr(TeamsQuerySchema, "load", note)
+
+    short, long = {"search": "short"}, {"search": "long" * 300}
+    for query in (short, long, short, long):
+        ask(TEAMS, query_string=query)
+
+    assert loaded.count(short) == 1
+    assert loaded.count(long) >= 2
