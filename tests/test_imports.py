@@ -13,7 +13,7 @@ MAY_IMPORT = {
     "governance_lists": {"app", "commands", "web"},
     "app": {"commands", "web", "callers", "snapshot", "store"},
     "commands": {"web", "callers", "snapshot", "store", "transfer", "samples"},
-    "web": {"callers", "snapshot", "store", "schemas"},
+    "web": {"callers", "snapshot", "store", "schemas", "fields"},
     "callers": {"snapshot", "store"},
     "snapshot": {"store", "schemas", "fields"},
     "transfer": {"store", "schemas", "fields"},
