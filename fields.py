@@ -34,16 +34,17 @@ def report_broken(table: str, row_id: object, column: str, problem: str) -> None
 class StoredField(Field):
     """One stored value. `unset` is dumped for NULL, and for what cannot be read.
 
-    Without one, that is what the kind of field has for answers, or for files.
+    Without one, that is what the kind of field has for answers, or for files. `help` is
+    what the OpenAPI document says of it.
     """
 
     in_answers: Any = None
     in_files: Any = LEFT_OUT
 
-    def __init__(self, unset: Any = OWN, **kwargs: Any) -> None:
+    def __init__(self, unset: Any = OWN, *, help: str = "", **kwargs: Any) -> None:
         self.unset_by_kind = unset is OWN
         self.unset = self.in_answers if self.unset_by_kind else unset
-        super().__init__(**kwargs)
+        super().__init__(metadata={"description": help}, **kwargs)
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
         if value is None or value == "":
@@ -318,6 +319,9 @@ class Related(Nested):
     """
 
     unset = LEFT_OUT
+
+    def __init__(self, nested: Any, *, help: str = "", **kwargs: Any) -> None:
+        super().__init__(nested, metadata={"description": help}, **kwargs)
 
     def _serialize(  # type: ignore[override]
         self, nested_obj: Any, attr: Any, obj: Any, **kwargs: Any
