@@ -84,7 +84,6 @@ class Found(NamedTuple):
     whole: bool  # not a page
     age: int | None
     snapshot: Snapshot
-    scope: Scope
 
 
 class Reply(NamedTuple):
@@ -133,7 +132,7 @@ class Lists:
             message = f"The parameter {name} {words}."
             raise ApiError(400, "invalid_parameter", message, name)
         answer = of.answer(snapshot, query, scope)
-        return self._found(answer, asked, query, snapshot, scope)
+        return self._found(answer, asked, query, snapshot)
 
     def find_at_once(self, of: List, asked: Asked) -> tuple[Found, Caller]:
         """Return an answer that is made already, and who asks for it.
@@ -155,7 +154,7 @@ class Lists:
         answer = None if problem else snapshot.kept(of.name, query, scope)
         if answer is None:
             raise WouldWait
-        found = self._found(answer, asked, query, snapshot, scope)
+        found = self._found(answer, asked, query, snapshot)
         if found.zipped and not answer.is_zipped:
             raise WouldWait
         return found, caller
@@ -191,7 +190,7 @@ class Lists:
     def remember(self, environ: Mapping[str, Any], found: Found, reply: Reply) -> None:
         """Remember what was found at once, for who asks the same again."""
         from_memory = found.age is not None
-        self._repeats.remember(environ, found.snapshot, found.scope, from_memory, reply)
+        self._repeats.remember(environ, found.snapshot, from_memory, reply)
 
     def reply_again(self, environ: Mapping[str, Any]) -> tuple[Reply, Caller] | None:
         """Return an answer that was given before and still holds, and to whom.
@@ -213,12 +212,11 @@ class Lists:
         asked: Asked,
         query: Query,
         snapshot: Snapshot,
-        scope: Scope,
     ) -> Found:
         worth = GZIP_MINIMUM <= answer.plain.size <= GZIP_MAXIMUM
         zipped = worth and accepts_gzip(asked.accept_encoding)
         age = self._keeper.age() if query.from_memory else None
-        return Found(answer, zipped, not query.paged, age, snapshot, scope)
+        return Found(answer, zipped, not query.paged, age, snapshot)
 
 
 def load_query(

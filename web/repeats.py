@@ -2,7 +2,7 @@
 
 Finding an answer and making its headers takes longer than this. Whatever an answer
 depends on is either in the request, or looked at each time: whether the snapshot is
-current and the same, the credential still accepted, and what its caller sees.
+current and the same, and the credential and its virtual key still accepted.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from weakref import ref
 
 from callers.authenticator import Authenticator, Known, digest_of
-from snapshot.snapshot import Scope, Snapshot
+from snapshot.snapshot import Snapshot
 from snapshot.sources import SnapshotSource
 
 MOST = 512
@@ -50,7 +50,6 @@ class Repeat(NamedTuple):
     """An answer, and what must be as it was for it to be given again."""
 
     known: Known
-    scope: Scope
     from_memory: bool
     status: str
     headers: Headers
@@ -89,18 +88,17 @@ class Repeats:
         known, authenticator = repeat.known, self._authenticator
         if not authenticator.holds(known):
             return None
-        scope = authenticator.scope(known.caller, snapshot)
-        return repeat if scope == repeat.scope else None
+        authenticator.scope(known.caller, snapshot)  # the same, unless a key expired
+        return repeat
 
     def remember(
         self,
         environ: Mapping[str, Any],
         snapshot: Snapshot,
-        scope: Scope,
         from_memory: bool,
         given: Given,
     ) -> None:
-        """Remember a whole answer of a snapshot to a caller who sees that much."""
+        """Remember a whole answer that was made of a snapshot."""
         known = self._authenticator.known(environ.get("HTTP_AUTHORIZATION"))
         texts = [environ.get(part) or "" for part in PARTS]
         if (
@@ -119,7 +117,7 @@ class Repeats:
         headers = [header for header in given.headers if header[0] != "Age"]
         self._bytes += size
         self._repeats[_key(environ)] = Repeat(
-            known, scope, from_memory, given.status, headers, given.body, given.size
+            known, from_memory, given.status, headers, given.body, given.size
         )
 
     def _forget(self) -> None:

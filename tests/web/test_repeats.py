@@ -156,7 +156,8 @@ def test_a_change_is_in_the_next_answer(
     filled.execute("UPDATE governance_teams SET name = 'Changed'")
 
     assert b"Changed" not in before[2]
-    assert b"Changed" in ask("", token or api_key)[2]
+    for _ in range(3):
+        assert b"Changed" in ask("", token or api_key)[2]
 
 
 @pytest.mark.parametrize(
@@ -169,7 +170,8 @@ def test_a_virtual_key_that_ends_is_refused(
 
     filled.execute(f"UPDATE governance_virtual_keys SET {change} WHERE id = 'key-ops'")
 
-    assert ask("", OPS)[0].startswith("401")
+    for _ in range(3):
+        assert ask("", OPS)[0].startswith("401")
 
 
 def test_a_token_of_other_claims_is_another_caller(ask: Ask) -> None:
