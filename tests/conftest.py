@@ -162,7 +162,7 @@ def run(make_app: Callable[..., Flask]) -> Iterator[Callable[..., "Controlled"]]
     running: list[Controlled] = []
 
     def run(database: Path | None, **options: Any) -> Controlled:
-        running.append(Controlled(make_app(), database, SECRET, **options))
+        running.append(Controlled(make_app(), database, **options))
         return running[-1]
 
     yield run
