@@ -1,4 +1,4 @@
-"""How single values read, out of rows and into them, as marshmallow fields.
+"""The schemas' fields: single values, out of rows and into them.
 
 A field dumps what a column stores as an answer, or an exported file, shows it; and it
 loads what a file says as the column stores it. Each names what is wrong with a value.
@@ -111,7 +111,7 @@ class NonEmpty(Text):
 
 
 class Duration(Text):
-    """How long a limit counts until it is reset."""
+    """The time for which a limit counts until it is reset, such as 1d."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         if problem := values.duration_problem(value):
@@ -333,8 +333,8 @@ class Related(Nested):
         return super()._serialize(nested_obj, attr, obj, **kwargs)
 
 
-# What may hold a secret. Of a provider's secret, and of headers, only where it is read
-# from is kept and shown; of the rest what cannot be a credential.
+# Fields that may hold a secret. Of a provider's secret, and of headers, only where each
+# is read from is kept and shown; of the rest what cannot be a credential.
 
 
 def is_masked(text: object) -> bool:
@@ -379,7 +379,7 @@ def _is_resolved(secret: Any) -> bool:
 
 
 class Confidential:
-    """What marks fields that may hold a secret: nothing is taken from them as it is."""
+    """A mark of fields that may hold a secret: nothing is taken from them as it is."""
 
 
 class Secret(Confidential, StoredField):

@@ -21,14 +21,14 @@ import peewee
 
 
 class Column(peewee.Field):
-    """A column, and what else is to be known of it.
+    """A column with the rules that hold for it.
 
     `refers_to` names the model whose primary key it holds. (A ForeignKeyField would be
     named after the object, and need to be deferred: budgets and their owners refer to
     each other. Here no row is ever joined by the database.) Of a `secret` nothing is
     kept but where it is read from. A gateway with a key encrypts what is `encrypted`.
-    What gateways' databases let nobody store twice is `unique`; where they let him, but
-    should not meet it, the columns stand in the model's `expected_unique`.
+    A column is `unique` if gateways' databases refuse a value a second time; columns of
+    which they expect that, but refuse nothing, stand in the model's `expected_unique`.
 
     Nothing is converted on the way out: a timestamp keeps its nanoseconds as text.
     """

@@ -57,7 +57,7 @@ AS_STORED: dict[type, type] = {
 
 
 class RowSchema(Schema):
-    """What the schemas of rows share: how they are read."""
+    """A schema of rows, as tuples with names or as dicts."""
 
     def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
         """Return what the object has by that name, None where it has nothing."""
@@ -98,7 +98,7 @@ def _as_it_is(value: Any, column: str, row: dict[str, Any]) -> Any:
 
 
 class EntitySchema(RowSchema):
-    """What entities share: their table, by which broken values are reported."""
+    """A schema of rows of one table; broken values are reported with its name."""
 
     table: ClassVar[str]
 
@@ -435,7 +435,7 @@ class CustomersAnswerSchema(Schema):
 
 @dataclass(frozen=True)
 class Query:
-    """What a request asks of a list. `paged` when it used a paging parameter."""
+    """The parameters of a request for a list; `paged` if any of paging is there."""
 
     customer_id: str = ""
     from_memory: bool = field(default=False, compare=False)  # the answer is the same

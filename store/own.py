@@ -16,7 +16,7 @@ from store.failures import kind_problem, result_code
 from store.locations import MAGIC
 from store.own_tables import Fit, OwnTables, unchanged
 
-APPLICATION_ID = 0x474F564C  # "GOVL", in the file's header: tells ours from a gateway's
+APPLICATION_ID = 0x474F564C  # "GOVL", in the header of our files, not of a gateway's
 BUSY_SECONDS = 10
 _REASONS = {
     sqlite3.SQLITE_BUSY: "it is locked by another process",
@@ -44,7 +44,7 @@ def writing(
     encryption: Encryption | None = None,
     pragmas: Pragmas = LASTING,
 ) -> Iterator[OwnTables]:
-    """Our tables within one transaction, made when missing; undone on any failure.
+    """Yield our tables within one transaction, made when missing; undone on failure.
 
     `pragmas` are for a file. Raises NotOurs.
     """
@@ -70,7 +70,7 @@ def _transaction(
 
 @contextmanager
 def _writing_file(path: Path, pragmas: Pragmas) -> Iterator[SqliteDatabase]:
-    """Our database within one transaction.
+    """Yield our database within one transaction.
 
     A new one is built under another name, so that nobody ever finds half of it.
     """
@@ -95,7 +95,7 @@ def _writing_file(path: Path, pragmas: Pragmas) -> Iterator[SqliteDatabase]:
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Remove what processes that were killed were building beside the path."""
+    """Remove unfinished databases of killed processes beside the path."""
     for leftover in path.parent.glob(f"{path.name}.*.new*"):
         pid = leftover.name.removeprefix(f"{path.name}.").partition(".")[0]
         if pid.isdecimal() and not _is_other_running(int(pid)):
@@ -139,7 +139,10 @@ def _file_transaction(path: Path, pragmas: Pragmas) -> Iterator[SqliteDatabase]:
 
 
 def _require_ours(path: Path) -> None:
-    """Look at the header, without SQLite: even opening a WAL database writes to it."""
+    """Raise NotOurs unless a file is new or ours, by its header.
+
+    Without SQLite: even opening a WAL database writes to it.
+    """
     try:
         if problem := kind_problem(path.stat().st_mode):
             raise NotOurs(f"{path} {problem}")
