@@ -22,7 +22,7 @@ log = logging.getLogger("governance")
 MAXIMUM_INTEGER = 2**63 - 1
 LEFT_OUT = missing  # what a field dumps when its key is to be left out
 NOT_KEPT = "(not kept)"  # stands for a provider's secret that is read from nowhere
-OWN: Any = object()  # stands for the `unset` of a kind of field
+DEFAULT: Any = object()  # as `unset`: what the kind of field has
 
 
 @cache
@@ -41,8 +41,8 @@ class StoredField(Field):
     in_answers: Any = None
     in_files: Any = LEFT_OUT
 
-    def __init__(self, unset: Any = OWN, *, help: str = "", **kwargs: Any) -> None:
-        self.unset_by_kind = unset is OWN
+    def __init__(self, unset: Any = DEFAULT, *, help: str = "", **kwargs: Any) -> None:
+        self.unset_by_kind = unset is DEFAULT
         self.unset = self.in_answers if self.unset_by_kind else unset
         super().__init__(metadata={"description": help}, **kwargs)
 
@@ -140,7 +140,12 @@ class Number(StoredField):
     in_answers = 0
 
     def __init__(
-        self, unset: Any = OWN, *, above: bool = False, whole: bool = False, **kw: Any
+        self,
+        unset: Any = DEFAULT,
+        *,
+        above: bool = False,
+        whole: bool = False,
+        **kw: Any,
     ) -> None:
         self.above = above
         self.whole = whole
@@ -211,7 +216,7 @@ class Expiry(Timestamp):
 class JsonText(StoredField):
     """A column of JSON text of one kind: `list` or `dict`."""
 
-    def __init__(self, kind: type, unset: Any = OWN, **kwargs: Any) -> None:
+    def __init__(self, kind: type, unset: Any = DEFAULT, **kwargs: Any) -> None:
         self.kind = kind
         self.null: Any = kind()  # what null reads as
         super().__init__(unset, **kwargs)
@@ -249,7 +254,7 @@ _JSON_NAMES: dict[type, str] = {list: "array", dict: "object"}
 class TextList(JsonText):
     """A column of JSON text: an array of texts."""
 
-    def __init__(self, unset: Any = OWN, **kwargs: Any) -> None:
+    def __init__(self, unset: Any = DEFAULT, **kwargs: Any) -> None:
         super().__init__(list, unset, **kwargs)
         # The same few lists of models and tools stand in most rows.
         self._parsed = lru_cache(1024)(self._parse)
