@@ -353,7 +353,7 @@ _GATEWAYS_MASK = "*" * 24
 _REDACTED = ("<redacted>", "[redacted]")
 
 
-def reference(secret: Any) -> str:
+def source_of(secret: Any) -> str:
     """Return where a secret is read from, "env.NAME" or "vault.PATH"; "" if nowhere."""
     if found := values.reference(secret):
         return found
@@ -363,7 +363,7 @@ def reference(secret: Any) -> str:
     return ""
 
 
-def secret_text(secret: Any) -> str:
+def text_of(secret: Any) -> str:
     """Return the text of a secret, be it in an object; raises ValidationError."""
     text = secret.get("value") or "" if isinstance(secret, Mapping) else secret
     if not isinstance(text, str):
@@ -373,7 +373,7 @@ def secret_text(secret: Any) -> str:
 
 def kept_secret(secret: Any) -> str | None:
     """Return what of a secret is kept: where it is read from, or that there is one."""
-    return reference(secret) or (NOT_KEPT if secret_text(secret) else None)
+    return source_of(secret) or (NOT_KEPT if text_of(secret) else None)
 
 
 def _is_resolved(secret: Any) -> bool:
@@ -443,9 +443,9 @@ class ConnectionString(Confidential, Text):
         return values.mask_url(values.text(values.secret_text(value)))
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str | None:
-        if found := reference(value):
+        if found := source_of(value):
             return found
-        text = secret_text(value)
+        text = text_of(value)
         if not text or is_masked(text):
             return None
         return NOT_KEPT if _is_resolved(value) else values.mask_url(text)
@@ -487,8 +487,8 @@ class Certificate(Confidential, Text):
         return values.mask_certificate(value)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str | None:
-        if found := reference(value):
+        if found := source_of(value):
             return found
         if _is_resolved(value):
             return NOT_KEPT
-        return values.mask_certificate(secret_text(value)) or None
+        return values.mask_certificate(text_of(value)) or None
