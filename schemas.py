@@ -4,268 +4,70 @@ Also the query and the error body. A schema dumps anything with the models' attr
 (a row, a dict, a peewee object).
 """
 
-import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache, cached_property, lru_cache
+from functools import cached_property
 from typing import Any, ClassVar, cast
 
-import orjson
-from marshmallow import (
-    EXCLUDE,
-    Schema,
-    ValidationError,
-    fields,
-    missing,
-    post_load,
-    pre_load,
-)
+from marshmallow import EXCLUDE, Schema, ValidationError, post_load, pre_load
+from marshmallow import fields as mm
 
 import values
-
-log = logging.getLogger("governance")
+from fields import (
+    LEFT_OUT,
+    MAXIMUM_INTEGER,
+    Arguments,
+    Certificate,
+    Command,
+    ConnectionString,
+    Duration,
+    EnvValue,
+    Expiry,
+    Filled,
+    Flag,
+    Headers,
+    JsonShape,
+    JsonText,
+    NonEmpty,
+    Number,
+    Related,
+    StoredField,
+    Text,
+    TextList,
+    Timestamp,
+    Variables,
+    attribute,
+)
 
 DEFAULT_LIMIT = 25  # as the real gateway's
 MAXIMUM_LIMIT = 100
-MAXIMUM_INTEGER = 2**63 - 1
-
-LEFT_OUT = missing  # what a field dumps when its key is to be left out
-
-
-@cache
-def report_broken(table: str, row_id: object, column: str, problem: str) -> None:
-    """Log a broken value, once for the life of the process."""
-    log.warning("%s, row %r: %s %s", table, row_id, column, problem)
-
-
-class StoredField(fields.Field):
-    """One stored value. `unset` answers for NULL, and for what cannot be read."""
-
-    def __init__(self, unset: Any, **kwargs: Any) -> None:
-        self.unset = unset
-        super().__init__(**kwargs)
-
-    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
-        if value is None or value == "":
-            return self.unset
-        try:
-            return self.read(value)
-        except (ValueError, TypeError, RecursionError) as problem:
-            # A JSON parser's own words could quote what is stored.
-            words = "is not JSON" if isinstance(problem, orjson.JSONDecodeError) else ""
-            self.report(obj, attr or "?", words or str(problem))
-            return self.unset
-
-    def report(self, obj: Any, column: str, problem: str) -> None:
-        """Log what is wrong with a column of the row that is being dumped."""
-        table = getattr(self.parent, "table", "?")
-        report_broken(table, _attribute(obj, "id"), column, problem)
-
-    def read(self, value: Any) -> Any:
-        raise NotImplementedError
-
-
-def _attribute(obj: Any, name: str) -> Any:
-    if type(obj) is dict:  # nearly always, and much quicker to tell than a Mapping
-        return obj.get(name)
-    return obj.get(name) if isinstance(obj, Mapping) else getattr(obj, name, None)
-
-
-class Text(StoredField):
-    def __init__(self, unset: Any = "", **kwargs: Any) -> None:
-        super().__init__(unset, **kwargs)
-
-    read = staticmethod(values.text)
-
-
-class Number(StoredField):
-    def __init__(self, unset: Any = 0, **kwargs: Any) -> None:
-        super().__init__(unset, **kwargs)
-
-    read = staticmethod(values.number)
-
-
-class Flag(StoredField):
-    def __init__(self, unset: bool = False, **kwargs: Any) -> None:
-        super().__init__(unset, **kwargs)
-
-    read = staticmethod(values.flag)
-
-
-class Timestamp(StoredField):
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(values.ZERO_TIME, **kwargs)
-
-    read = staticmethod(values.rfc3339)
-
-
-class Expiry(StoredField):
-    """The time at which something ends; never, where it is unset or Go's zero time."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(LEFT_OUT, **kwargs)
-
-    def read(self, value: Any) -> Any:
-        time = values.rfc3339(value)
-        return LEFT_OUT if time == values.ZERO_TIME else time
-
-
-class JsonText(StoredField):
-    """A column holding JSON text of one kind: `list` or `dict`."""
-
-    def __init__(self, kind: type, unset: Any = None, **kwargs: Any) -> None:
-        self.kind = kind
-        super().__init__(kind() if unset is None else unset, **kwargs)
-
-    def read(self, value: Any) -> Any:
-        parsed = orjson.loads(value)
-        if parsed is None:
-            return self.unset
-        if not isinstance(parsed, self.kind):
-            raise ValueError(f"is not a JSON {_JSON_NAMES[self.kind]}")
-        return values.whole_numbers(parsed)
-
-
-_JSON_NAMES: dict[type, str] = {list: "array", dict: "object"}
-
-
-Show = Callable[[Any], Any]  # makes what is shown of what is stored
-
-
-class TextList(JsonText):
-    """A column holding a JSON array of texts."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(list, **kwargs)
-        # The same few lists of models and tools stand in most rows.
-        self._parsed = lru_cache(1024)(self._parse)
-
-    def read(self, value: Any) -> Any:
-        return self._parsed(value)
-
-    def _parse(self, value: Any) -> Any:
-        parsed = super().read(value)
-        if not all(isinstance(member, str) for member in parsed):
-            raise ValueError("is not a JSON array of texts")
-        return parsed
-
-
-class JsonShape(JsonText):
-    """A column holding a JSON object, of which the documented members are shown.
-
-    `members` says of each what it holds, and how that is shown.
-    """
-
-    def __init__(self, members: Mapping[str, tuple[type, Show]], **kwargs: Any) -> None:
-        self.members = members
-        super().__init__(dict, unset=LEFT_OUT, **kwargs)
-
-    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
-        stored = super()._serialize(value, attr, obj, **kwargs)
-        if stored is LEFT_OUT:
-            return LEFT_OUT
-        shown = {}
-        for name, (kind, show) in self.members.items():
-            member = values.secret_text(stored.get(name))
-            if member is not None and not _is_of(kind, member):
-                self.report(obj, f"{attr}.{name}", "is of another kind than documented")
-                member = None
-            shown[name] = kind() if member is None else show(member)
-        return shown
-
-
-def _is_of(kind: type, member: Any) -> bool:
-    """True if a member of a JSON object is of a kind; an array, if it is of texts."""
-    if isinstance(member, list):
-        return kind is list and all(isinstance(each, str) for each in member)
-    return type(member) is kind
-
-
-class EnvValue(StoredField):
-    """A provider's secret: never shown, only where it is read from."""
-
-    def __init__(self, unset: Any = LEFT_OUT, **kwargs: Any) -> None:
-        super().__init__(unset, **kwargs)
-
-    read = staticmethod(values.env_value)
-
-
-class Headers(JsonText):
-    """Header names with an EnvValue each; newer gateways store objects for these."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(dict, **kwargs)
-
-    def read(self, value: Any) -> dict[str, Any]:
-        return {
-            name: values.env_value(stored)
-            for name, stored in super().read(value).items()
-        }
-
-
-class ConnectionString(Text):
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(LEFT_OUT, **kwargs)
-
-    def read(self, value: Any) -> str:
-        return values.mask_url(values.text(values.secret_text(value)))
-
-
-class Filled(Text):
-    """Text that is not its row's alone: another row's, or different for some callers.
-
-    It is given beside the row, as relations are; JSON stays as it is.
-    """
-
-    def read(self, value: Any) -> Any:
-        return value if isinstance(value, orjson.Fragment) else values.text(value)
-
-
-# Fields that tell values of a type as they are stored: most values there are.
-TOLD_AS_STORED: dict[type[fields.Field], type] = {Text: str, Filled: str, Number: int}
-
-
-class Related(fields.Nested):
-    """Other entities within one.
-
-    Nothing there is left out; an empty object stays one: that is where the documents
-    cut the circle of customers and teams.
-    """
-
-    unset = LEFT_OUT
-
-    def _serialize(  # type: ignore[override]
-        self, nested_obj: Any, attr: Any, obj: Any, **kwargs: Any
-    ) -> Any:
-        if nested_obj is None:
-            return LEFT_OUT
-        if nested_obj == {}:
-            return {}
-        return super()._serialize(nested_obj, attr, obj, **kwargs)
-
-
-class EntitySchema(Schema):
-    """What the entities share: their table, for messages, and how they are read."""
-
-    table: ClassVar[str]
+# Fields that dump values of a type as they are stored: most values there are.
+AS_STORED: dict[type, type] = {
+    **dict.fromkeys((Text, NonEmpty, Duration, Filled), str),
+    Number: int,
+}
+
+
+class RowSchema(Schema):
+    """What the schemas of rows share: how they are read."""
 
     def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
-        """What the object has by that name, None where it has nothing."""
-        return _attribute(obj, attr)
+        """Return what the object has by that name, None where it has nothing."""
+        return attribute(obj, attr)
 
     def dump_row(self, row: dict[str, Any]) -> dict[str, Any]:
-        """What `dump` gives for one dict, whose relations are dumped already.
+        """Return what `dump` returns for one dict, whose relations are dumped already.
 
-        In a third of the time: without hooks, nor a call for what is told as stored.
+        In a third of the time: without hooks, nor a call for what is dumped as stored.
         """
         dumped = {}
-        for name, attribute, unset, as_stored, serialize in self._members:
-            value = row.get(attribute)
+        for name, column, unset, as_stored, serialize in self._members:
+            value = row.get(column)
             if value is None or value == "":
                 value = unset
             elif type(value) is not as_stored:
-                value = serialize(value, attribute, row)
+                value = serialize(value, column, row)
             if value is not LEFT_OUT:
                 dumped[name] = value
         return dumped
@@ -277,15 +79,21 @@ class EntitySchema(Schema):
                 name,
                 field.attribute or name,
                 cast(StoredField | Related, field).unset,
-                TOLD_AS_STORED.get(type(field)),
+                AS_STORED.get(type(field)),
                 _as_it_is if isinstance(field, Related) else field._serialize,
             )
             for name, field in self.dump_fields.items()
         ]
 
 
-def _as_it_is(value: Any, attribute: str, row: dict[str, Any]) -> Any:
+def _as_it_is(value: Any, column: str, row: dict[str, Any]) -> Any:
     return value
+
+
+class EntitySchema(RowSchema):
+    """What entities share: their table, by which broken values are reported."""
+
+    table: ClassVar[str]
 
 
 class BudgetSchema(EntitySchema):
@@ -379,15 +187,15 @@ class ProviderConfigSchema(EntitySchema):
     model_budgets = Related(ModelBudgetSchema, many=True)
 
 
-STDIO_CONFIG: dict[str, tuple[type, Show]] = {
-    "command": (str, values.mask_command),
-    "args": (list, values.mask_arguments),
-    "envs": (list, values.mask_variables),
-}
-TLS_CONFIG: dict[str, tuple[type, Show]] = {
-    "insecure_skip_verify": (bool, bool),
-    "ca_cert_pem": (str, values.mask_certificate),
-}
+class StdioConfigSchema(Schema):
+    command = Command()
+    args = Arguments()
+    envs = Variables()
+
+
+class TlsConfigSchema(Schema):
+    insecure_skip_verify = Flag()
+    ca_cert_pem = Certificate()
 
 
 class McpClientSchema(EntitySchema):
@@ -397,8 +205,8 @@ class McpClientSchema(EntitySchema):
     name = Text()
     is_code_mode_client = Flag()
     connection_string = ConnectionString()
-    stdio_config = JsonShape(STDIO_CONFIG, attribute="stdio_config_json")
-    tls_config = JsonShape(TLS_CONFIG, attribute="tls_config_json")
+    stdio_config = JsonShape(StdioConfigSchema, attribute="stdio_config_json")
+    tls_config = JsonShape(TlsConfigSchema, attribute="tls_config_json")
     oauth_config_id = Text(LEFT_OUT)
     headers = Headers(attribute="headers_json")
     tools_to_execute = TextList(attribute="tools_to_execute_json")
@@ -490,18 +298,18 @@ class CustomerSchema(EntitySchema):
 
 class TeamsAnswerSchema(Schema):
     teams = Related(TeamSchema, many=True)
-    count = fields.Integer()
-    total_count = fields.Integer()
-    limit = fields.Integer()
-    offset = fields.Integer()
+    count = mm.Integer()
+    total_count = mm.Integer()
+    limit = mm.Integer()
+    offset = mm.Integer()
 
 
 class CustomersAnswerSchema(Schema):
     customers = Related(CustomerSchema, many=True)
-    count = fields.Integer()
-    total_count = fields.Integer()
-    limit = fields.Integer()
-    offset = fields.Integer()
+    count = mm.Integer()
+    total_count = mm.Integer()
+    limit = mm.Integer()
+    offset = mm.Integer()
 
 
 @dataclass(frozen=True)
@@ -516,7 +324,7 @@ class Query:
     offset: int = 0
 
 
-class TrueOrFalse(fields.Field):
+class TrueOrFalse(mm.Field):
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> bool:
         try:
             return {"true": True, "1": True, "false": False, "0": False}[value.lower()]
@@ -524,7 +332,7 @@ class TrueOrFalse(fields.Field):
             raise ValidationError("takes true, false, 1 or 0") from None
 
 
-class WholeNumber(fields.Field):
+class WholeNumber(mm.Field):
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int:
         if re.fullmatch("[0-9]+", value, re.ASCII) is None:
             raise ValidationError("takes a whole number, zero or more")
@@ -538,7 +346,7 @@ class CustomersQuerySchema(Schema):
     from_memory = TrueOrFalse()
     limit = WholeNumber()
     offset = WholeNumber()
-    search = fields.String()
+    search = mm.String()
 
     class Meta:
         unknown = EXCLUDE
@@ -555,29 +363,29 @@ class CustomersQuerySchema(Schema):
 
 
 class TeamsQuerySchema(CustomersQuerySchema):
-    customer_id = fields.String()
+    customer_id = mm.String()
 
 
 class ErrorDetailSchema(Schema):
-    type = fields.String(dump_default="")
-    code = fields.String()
-    message = fields.String()
-    param = fields.String(dump_default="")
-    event_id = fields.String()
+    type = mm.String(dump_default="")
+    code = mm.String()
+    message = mm.String()
+    param = mm.String(dump_default="")
+    event_id = mm.String()
 
 
 class ErrorExtraFieldsSchema(Schema):
-    provider = fields.String(dump_default="")
-    model_requested = fields.String(dump_default="")
-    request_type = fields.String(dump_default="")
+    provider = mm.String(dump_default="")
+    model_requested = mm.String(dump_default="")
+    request_type = mm.String(dump_default="")
 
 
 class ErrorSchema(Schema):
     """The teams document's error body; the only one that is answered."""
 
-    event_id = fields.String()
-    type = fields.String(dump_default="")
-    is_bifrost_error = fields.Boolean(dump_default=False)  # as the gateway sends it
-    status_code = fields.Integer()
-    error = fields.Nested(ErrorDetailSchema)
-    extra_fields = fields.Nested(ErrorExtraFieldsSchema)
+    event_id = mm.String()
+    type = mm.String(dump_default="")
+    is_bifrost_error = mm.Boolean(dump_default=False)  # as the gateway sends it
+    status_code = mm.Integer()
+    error = mm.Nested(ErrorDetailSchema)
+    extra_fields = mm.Nested(ErrorExtraFieldsSchema)

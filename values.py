@@ -1,5 +1,6 @@
 """How single stored values read in an answer. Knows no tables and no schemas."""
 
+import hashlib
 import math
 import re
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,8 @@ import orjson
 ZERO_TIME = "0001-01-01T00:00:00Z"  # Go's zero time, which the gateway shows for unset
 MASK = "***"
 DEEPEST = 200  # levels of stored JSON; orjson writes no more than 254
+
+VALUE_PREFIX = "sk-bf-"  # what every virtual key's value begins with
 
 _EPOCH = datetime(1970, 1, 1)
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
@@ -127,6 +130,27 @@ def stored_time(nanoseconds: int) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S}.{fraction:09}+00:00"
 
 
+# As gateways parse them: Go's units, or a calendar unit after them, or a word.
+_NUMBER = r"(?:\d+(?:\.\d*)?|\.\d+)"
+_UNITS = rf"(?:{_NUMBER}(?:ns|us|µs|μs|ms|s|m|h))"
+_DURATION = re.compile(
+    rf"\+?(?:{_UNITS}+|{_UNITS}*{_NUMBER}[dwMQY])|(?i:daily|weekly|monthly|yearly)",
+    re.ASCII,
+)
+
+
+def duration_problem(text: object) -> str | None:
+    """Return what is wrong with a reset duration, if anything is."""
+    if not isinstance(text, str) or _DURATION.fullmatch(text) is None:
+        return (
+            "is no duration; it takes Go's units (90s, 1h30m), d, w, M, Q, Y (1d), or"
+            " daily, weekly, monthly, yearly"
+        )
+    if text[0] in "+.0123456789" and not any(digit in "123456789" for digit in text):
+        return "must be above zero"
+    return None
+
+
 def number(value: object) -> int | float:
     """A stored number, whole ones as integers; integers stay exact to 64 bits."""
     if isinstance(value, float):
@@ -195,6 +219,16 @@ def _secret_object(stored: object) -> dict[str, Any] | None:
     if not isinstance(stored, dict) or stored.keys().isdisjoint(_REFERRING):
         return None
     return stored
+
+
+def json_text(value: Any) -> str:
+    """Return a value as a JSON column stores it."""
+    return orjson.dumps(value).decode()
+
+
+def value_hash(value: str) -> str:
+    """Return what gateways find a virtual key by: the SHA-256 of its value."""
+    return hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def env_value(value: object) -> dict[str, Any]:

@@ -33,9 +33,7 @@ from samples.choices import (
 from samples.new_rows import NewRows
 from samples.providers import add_mcp_clients, add_providers
 from store.relations import VIRTUAL_KEY
-from transfer.config_fields import VALUE_PREFIX, value_hash
-from transfer.load_members import json_text
-from values import stored_time
+from values import VALUE_PREFIX, json_text, stored_time, value_hash
 
 # What budgets and virtual keys belong to: the column that names it, its id, how its
 # people speak.

@@ -9,8 +9,8 @@ from typing import Any
 
 import values
 from addresses import Address
+from fields import report_broken
 from models import Model, Row, encrypted_columns
-from schemas import report_broken
 from settings import SettingError, Settings
 from store.cipher import open_value, seal_value
 from store.failures import DatabaseUnavailable

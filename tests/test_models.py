@@ -2,6 +2,7 @@
 
 import pytest
 
+import fields
 import schemas
 from models import (
     BUDGET_OWNERS,
@@ -72,7 +73,7 @@ def test_of_secrets_answers_show_only_where_they_are_read_from() -> None:
     hidden = {
         field.attribute or name
         for name, field in shown
-        if isinstance(field, schemas.EnvValue)
+        if isinstance(field, fields.EnvValue)
     }
 
     assert hidden == set(secret_columns(ProviderKey))
@@ -85,7 +86,7 @@ def test_columns_of_json_hold_what_answers_show_of_them(model: Model) -> None:
     kinds = {
         field.attribute or name: field.kind
         for name, field in shown
-        if isinstance(field, schemas.JsonText)
+        if isinstance(field, fields.JsonText)
     }
     held = {
         column.name: column.holds

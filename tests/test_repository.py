@@ -177,6 +177,19 @@ def test_no_test_imports_from_another() -> None:
     assert [path.name for path in tests if importing.search(path.read_text())] == []
 
 
+def test_tests_use_what_is_public() -> None:
+    # Names that begin so although they are public: of peewee, namedtuple and os.
+    public = "meta|asdict|replace|fields|exit"
+    private = re.compile(rf"(?<!self)\._(?!{public})[a-z]\w*\b[^\"]|setattr\([^)]*\"_")
+
+    found = {
+        path.name: private.findall(path.read_text())
+        for path in (ROOT / "tests").rglob("test_*.py")
+    }
+
+    assert {name: names for name, names in found.items() if names} == {}
+
+
 def test_nothing_of_a_checkouts_own_data_is_kept_by_git() -> None:
     ignored = (ROOT / ".gitignore").read_text().splitlines()
 

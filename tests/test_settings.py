@@ -251,7 +251,6 @@ def test_a_path_may_begin_with_the_home_folder(
 
 @pytest.mark.parametrize("field", PATHS)
 def test_a_home_folder_that_is_not_there_is_refused(field: str) -> None:
-    # Issue 3: "A wrong value stops the start with a sentence naming setting and value."
     message = refusal(SETTINGS[field].name, "~no-such-user/x")
 
     assert SETTINGS[field].name in message

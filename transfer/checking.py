@@ -2,13 +2,17 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+import orjson
+from marshmallow import ValidationError
+
 import values
+from fields import Text
 from models import (
     BUDGET_OWNERS,
     MODELS,
@@ -29,7 +33,7 @@ from models import (
 from store.encryption import ENCRYPTED
 from store.relations import VIRTUAL_KEY, Index
 from store.rows import Rows
-from transfer.column_kinds import problem_of, rule
+from transfer.config_schemas import stored_fields
 
 UNSET = (None, "")
 OWNERLESS = "belongs to no customer, team, virtual key, provider or model config"
@@ -51,6 +55,7 @@ class Finding:
 
 
 Findings = Iterator[Finding]
+Check = Callable[[Any], object]  # raises what says that a value is wrong
 Owner = tuple[Model, Any]
 
 
@@ -89,14 +94,49 @@ def _kinds(index: Index) -> Findings:
     for model in index.rows:
         for column in column_names(model):
             rows = _legible(index.rows[model], column)
-            read, missing = rule(model, column)
+            check, missing = _rule(model, column)
             odd = {}
             for value in {getattr(row, column) for row in rows}:  # each once
-                if problem := missing if value in UNSET else problem_of(read, value):
+                if problem := missing if value in UNSET else _problem(check, value):
                     odd[value] = problem
             for row in rows if odd else ():
                 if (value := getattr(row, column)) in odd:
                     yield _finding(model, row, column, odd[value])
+
+
+def _rule(model: Model, column: str) -> tuple[Check, str]:
+    """Return what raises for a value that a column may not hold, and what to say where
+    it is unset.
+    """
+    field = stored_fields(model).get(column)
+    check = field.check if field else _CHECKS[model._meta.fields[column].field_type]
+    needed = column == "name" or (model is VirtualKey and column == "value")
+    return check, "is missing" if needed or (field and field.required) else ""
+
+
+# Of columns that files say nothing of, by their types.
+_CHECKS: dict[str, Check] = {
+    "TEXT": Text().check,
+    "REAL": values.number,
+    "INTEGER": values.number,
+    "NUMERIC": values.flag,
+    "DATETIME": values.rfc3339,
+}
+
+
+def _problem(check: Check, value: Any) -> str:
+    """Return what is wrong with a value; empty where nothing is."""
+    try:
+        check(value)
+    except ValidationError as wrong:
+        return str(wrong.messages[0])
+    except orjson.JSONDecodeError:
+        return "is not JSON"  # its own words could quote what is stored
+    except (ValueError, RecursionError) as wrong:
+        return str(wrong)
+    except TypeError:
+        return "is not text"  # as every time and all JSON is
+    return ""
 
 
 def _legible(rows: list[Row], column: str) -> list[Row]:

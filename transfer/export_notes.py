@@ -4,7 +4,7 @@ from models import VirtualKey
 from store.relations import Index
 from store.rows import Rows
 from transfer.checking import dangling, quoted
-from transfer.exported_rows import Json
+from transfer.exporting import Json
 
 
 def left_out(rows: Rows, *, with_secrets: bool = False) -> list[str]:

@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import orjson
 from marshmallow import ValidationError
 
-from transfer.config_fields import Confidential
+from fields import Confidential
 from transfer.config_schemas import FileSchema, known, loader, nullable
 from transfer.draft import Draft
 
@@ -63,11 +62,12 @@ def _take_as_it_is(
 ) -> None:
     """Take what breaks a rule but can be stored out of the messages, with a note."""
     for name in [name for name in messages if name != "id" and name in member]:
-        if isinstance(loader(schema).fields.get(name), Confidential):
+        field: Any = loader(schema).fields.get(name)
+        if isinstance(field, Confidential):
             messages.pop(name)  # whatever it is, it is not kept
         elif isinstance(member[name], str | int | float):
             draft.notes += _problems({name: messages.pop(name)}, place)
-            valid[name] = member[name]
+            valid[field.attribute or name] = field.as_given(member[name])
     for name in [name for name in messages if name not in ("id", "_schema")]:
         if member.get(name) is None:
             draft.notes += _problems({name: messages.pop(name)}, place)
@@ -85,8 +85,3 @@ _WORDS = {
     "Missing data for required field.": "is missing",
     "Invalid input type.": "must be an object",
 }
-
-
-def json_text(value: Any) -> str:
-    """Return a value as a JSON column stores it."""
-    return orjson.dumps(value).decode()

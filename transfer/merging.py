@@ -27,9 +27,8 @@ from models import (
     referring,
 )
 from store.own_tables import Tables, key_names
-from transfer.config_fields import VALUE_PREFIX, value_hash
 from transfer.draft import Draft, Item
-from values import stored_time
+from values import VALUE_PREFIX, stored_time, value_hash
 
 USAGE = {
     "current_usage",

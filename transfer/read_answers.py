@@ -11,6 +11,7 @@ itself (usage, resets): there the later one counts.
 from dataclasses import dataclass, field
 from typing import Any
 
+from fields import NOT_KEPT
 from models import (
     SHOWN_OWNERS,
     Budget,
@@ -20,7 +21,6 @@ from models import (
     Provider,
     ProviderKey,
 )
-from transfer.config_fields import NOT_KEPT
 from transfer.draft import Draft
 from transfer.read_owners import NOUNS
 from transfer.walk import Owner, Walk

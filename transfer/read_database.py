@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 import values
+from fields import kept_secret, reference
 from models import (
     MODELS,
     McpClient,
@@ -18,10 +19,10 @@ from models import (
 )
 from store.relations import Index
 from store.rows import Rows
-from transfer.config_fields import kept_secret, reference, value_hash
 from transfer.config_schemas import FileSchema, StdioFileSchema, TlsFileSchema
 from transfer.draft import Draft
-from transfer.load_members import json_text, load_member
+from transfer.load_members import load_member
+from values import json_text, value_hash
 
 _SHAPES: dict[str, type[FileSchema]] = {
     "stdio_config_json": StdioFileSchema,

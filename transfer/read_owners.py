@@ -9,6 +9,7 @@ from typing import Any
 
 from marshmallow import ValidationError
 
+from fields import is_masked, reference, secret_text
 from models import (
     SHOWN_OWNERS,
     Budget,
@@ -22,13 +23,6 @@ from models import (
     VirtualKey,
 )
 from store.relations import ALL_MODELS, VIRTUAL_KEY
-from transfer.config_fields import (
-    VALUE_PREFIX,
-    is_masked,
-    reference,
-    secret_text,
-    value_hash,
-)
 from transfer.config_schemas import (
     BudgetFileSchema,
     CustomerFileSchema,
@@ -40,9 +34,15 @@ from transfer.config_schemas import (
     TeamFileSchema,
     VirtualKeyFileSchema,
 )
-from transfer.load_members import json_text
-from transfer.read_providers import PROVIDER_NOUNS, attached_keys, number_of
+from transfer.read_providers import (
+    EVERY,
+    NONE,
+    PROVIDER_NOUNS,
+    attached_keys,
+    number_of,
+)
 from transfer.walk import Entity, Noun, Owner, Walk, made_id
+from values import VALUE_PREFIX, value_hash
 
 OF_MODEL_CONFIG = "model_config_id"
 
@@ -73,9 +73,6 @@ def _read_holder(
         listed = entity.pop(f"{noun}s", None)
         walk.each(noun, listed, f"{at}.{noun}s", **{column: owner.key})
     values = walk.load(schema, entity, at)
-    for name in ("profile", "config", "claims"):
-        if name in values:
-            values[name] = json_text(values[name])
     return walk.take(model, values.get("id"), values, at, **made)
 
 
@@ -242,11 +239,11 @@ def _read_provider_config(
     _read_model_budgets(walk, entity, at, scope, base)
     attached = attached_keys(walk, entity, at)
     values = walk.load(ProviderConfigFileSchema, entity, at)
-    if walk.version == 1 and not values.get("allowed_models"):
-        values["allowed_models"] = ["*"]
-    for name in ("allowed_models", "blacklisted_models"):
-        if name in values or walk.described:
-            values[name] = json_text(values.get(name, []))
+    if walk.described:
+        values.setdefault("allowed_models", NONE)
+        values.setdefault("blacklisted_models", NONE)
+    if walk.version == 1 and values["allowed_models"] == NONE:
+        values["allowed_models"] = EVERY
     values |= {"virtual_key_id": virtual_key_id, "id": number}
     return walk.take(ProviderConfig, key, values, at, **attached)
 

@@ -4,10 +4,12 @@ Each test name is a sentence of the contract's "Where it is stored".
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from gateway import T1, T2, T3, Gateway
+from reading import the_key
 from werkzeug.test import TestResponse
 
 Get = Callable[..., TestResponse]
@@ -292,3 +294,15 @@ def test_a_row_that_cannot_be_read_breaks_no_list(gateway: Gateway, key: Key) ->
 
     assert [each["model_name"] for each in found["model_budgets"]] == ["", ""]
     assert config(found)["budgets"][0]["calendar_aligned"] is False
+
+
+def test_a_budget_of_a_model_config_is_not_a_keys_that_still_names_it(
+    tmp_path: Path,
+) -> None:
+    own = Gateway(tmp_path / "own.db", "own")
+    own.team("t")
+    own.virtual_key("k", team_id="t", budget_id="b")
+    own.model_config("m", scope="global")
+    own.budget("b", model_config_id="m")
+
+    assert the_key(own.path)["budgets"] == []

@@ -130,7 +130,6 @@ def test_revoking_where_there_is_no_file_leaves_no_keys_and_no_broken_file(
     with pytest.raises(ApiKeyError, match="could be revoked"):
         revoke_api_key(path, "ci")
 
-    # CONTRACT: "Where the API keys' own file is missing there are no API keys."
     assert list_api_keys(path) == []
 
 
@@ -403,6 +402,5 @@ def test_a_broken_file_of_api_keys_is_reported_in_a_sentence(
 
     result = run(*words)
 
-    # STYLE: raise near the cause with a plain sentence naming the thing.
     assert (result.exit_code, isinstance(result.exception, SystemExit)) == (1, True)
     assert result.output.startswith(f"Error: {path} is not an SQLite database")

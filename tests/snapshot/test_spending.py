@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 from gateway import Gateway, add_model_configs, in_all_layouts
+from reading import rows_of
 
-from models import MODELS, REQUIRED
 from snapshot.spending import (
     Spending,
     by_share,
@@ -13,12 +13,11 @@ from snapshot.spending import (
     of_virtual_keys,
     summed,
 )
-from store.readers import read_once
 from store.relations import Index
 
 
 def index_of(gateway: Gateway) -> Index:
-    return Index(read_once(gateway.path, MODELS, REQUIRED))
+    return Index(rows_of(gateway.path))
 
 
 def spent(gateway: Gateway) -> list[Spending]:

@@ -331,7 +331,7 @@ def test_a_log_that_never_rests_is_given_up(
     def always_moved(*_: object) -> None:
         raise wal.MovedMeanwhile
 
-    monkeypatch.setattr(LoggedFile, "_require_generation", always_moved)
+    monkeypatch.setattr(wal.Commits, "of", always_moved)
 
     with pytest.raises(Unreadable, match="changes faster than it can be copied"):
         dump_by_files(path)
