@@ -1,4 +1,4 @@
-"""How single values read, out of rows and into them, as marshmallow fields.
+"""The schemas' fields: single values, out of rows and into them.
 
 A field dumps what a column stores as an answer, or an exported file, shows it; and it
 loads what a file says as the column stores it. Each names what is wrong with a value.
@@ -34,16 +34,17 @@ def report_broken(table: str, row_id: object, column: str, problem: str) -> None
 class StoredField(Field):
     """One stored value. `unset` is dumped for NULL, and for what cannot be read.
 
-    Without one, that is what the kind of field has for answers, or for files.
+    Without one, that is what the kind of field has for answers, or for files. `help` is
+    what the OpenAPI document says of it.
     """
 
     in_answers: Any = None
     in_files: Any = LEFT_OUT
 
-    def __init__(self, unset: Any = OWN, **kwargs: Any) -> None:
+    def __init__(self, unset: Any = OWN, *, help: str = "", **kwargs: Any) -> None:
         self.unset_by_kind = unset is OWN
         self.unset = self.in_answers if self.unset_by_kind else unset
-        super().__init__(**kwargs)
+        super().__init__(metadata={"description": help}, **kwargs)
 
     def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
         if value is None or value == "":
@@ -110,7 +111,7 @@ class NonEmpty(Text):
 
 
 class Duration(Text):
-    """How long a limit counts until it is reset."""
+    """The time for which a limit counts until it is reset, such as 1d."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         if problem := values.duration_problem(value):
@@ -319,6 +320,9 @@ class Related(Nested):
 
     unset = LEFT_OUT
 
+    def __init__(self, nested: Any, *, help: str = "", **kwargs: Any) -> None:
+        super().__init__(nested, metadata={"description": help}, **kwargs)
+
     def _serialize(  # type: ignore[override]
         self, nested_obj: Any, attr: Any, obj: Any, **kwargs: Any
     ) -> Any:
@@ -329,8 +333,8 @@ class Related(Nested):
         return super()._serialize(nested_obj, attr, obj, **kwargs)
 
 
-# What may hold a secret. Of a provider's secret, and of headers, only where it is read
-# from is kept and shown; of the rest what cannot be a credential.
+# Fields that may hold a secret. Of a provider's secret, and of headers, only where each
+# is read from is kept and shown; of the rest what cannot be a credential.
 
 
 def is_masked(text: object) -> bool:
@@ -375,7 +379,7 @@ def _is_resolved(secret: Any) -> bool:
 
 
 class Confidential:
-    """What marks fields that may hold a secret: nothing is taken from them as it is."""
+    """A mark of fields that may hold a secret: nothing is taken from them as it is."""
 
 
 class Secret(Confidential, StoredField):

@@ -1,4 +1,4 @@
-"""What a gateway's files say of each thing, as marshmallow schemas.
+"""One marshmallow schema for each thing in a gateway's files.
 
 They load what files say into rows, and dump rows as `flask export` writes them; their
 fields say what is wrong with what is stored. Beside its fields, each schema names what
@@ -54,7 +54,7 @@ NUMBER = "number"
 
 
 class FileSchema(RowSchema):
-    """What all parts of the files share."""
+    """A part of a file; names that it does not know are passed over."""
 
     class Meta:
         unknown = EXCLUDE
@@ -63,7 +63,7 @@ class FileSchema(RowSchema):
     passed_over: ClassVar[tuple[str, ...]] = ()
 
     def on_bind_field(self, field_name: str, field_obj: Field) -> None:
-        """Let a field dump what its kind has in files where nothing is stored."""
+        """Give a field the default that its kind has in files."""
         if isinstance(field_obj, StoredField) and field_obj.unset_by_kind:
             field_obj.unset = field_obj.in_files
 
@@ -157,7 +157,7 @@ class ProviderConfigFileSchema(FileSchema):
 
 
 class ModelBudgetFileSchema(FileSchema):
-    """What one model may spend of what a provider config, or a key, may."""
+    """A model's part of what a provider config, or a virtual key, may spend."""
 
     holds = LIMITS
     passed_over = ("rate_limit_id",)
@@ -335,11 +335,11 @@ class ProviderFileSchema(FileSchema):
 
 
 class StdioFileSchema(FileSchema, StdioConfigSchema):
-    """How an MCP server on the same machine is started."""
+    """The command that starts an MCP server on the same machine."""
 
 
 class TlsFileSchema(FileSchema, TlsConfigSchema):
-    """How an MCP server's certificate is checked."""
+    """The settings by which an MCP server's certificate is checked."""
 
 
 class McpClientFileSchema(FileSchema):

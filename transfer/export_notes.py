@@ -1,4 +1,4 @@
-"""What an exported config leaves out, and what older gateways pass over in it."""
+"""Notes on an exported config: what it leaves out, what older gateways pass over."""
 
 from models import VirtualKey
 from store.relations import Index

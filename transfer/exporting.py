@@ -50,7 +50,7 @@ BY_NUMBER = attrgetter("id")
 
 
 class ExportError(Exception):
-    """It cannot be exported so; `problems` has a line for each place."""
+    """The rows cannot be exported so; `problems` has a line for each place."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -135,7 +135,7 @@ class _Export:
         }
 
     def _owner(self, column: str, row: Row) -> Json:
-        """A thing that owns budgets; `column` is how they name it."""
+        """Return a thing that owns budgets; they name it in `column`."""
         model = BUDGET_OWNERS[column]
         owner = self._members(model, row)
         budgets = self._unowned(self._budgets(column, row))
@@ -182,7 +182,7 @@ class _Export:
         return self.index.budgets_of_model_config(row) or ([named] if older else [])
 
     def _unowned(self, rows: list[Row]) -> list[Json]:
-        """Budgets, which say nothing of their owner yet."""
+        """Return budgets without the names of their owners."""
         budgets = (self._members(Budget, row) for row in rows)
         return [
             {name: each for name, each in budget.items() if name not in BUDGET_OWNERS}
@@ -190,7 +190,7 @@ class _Export:
         ]
 
     def _link(self, owner: Json, budgets: list[Json], aligned: bool) -> None:
-        """Say of an owner and its budgets what they say of each other in the layout."""
+        """Let an owner and its budgets name each other as the layout has it."""
         ids = [budget["id"] for budget in budgets]
         if self.older:
             for budget in budgets:
@@ -215,7 +215,7 @@ class _Export:
         self.owned.update(ids)
 
     def _complete(self, key: Json, row: Row, aligned: bool) -> None:
-        """Say of a virtual key what is not said of other owners."""
+        """Add to a virtual key what other owners do not have."""
         if not self.with_secrets:
             key.pop("value", None)
         if "expires_at" not in key and values.has_passed(

@@ -1,4 +1,4 @@
-"""How files' customers, teams, virtual keys and what limits them become rows.
+"""Make rows of files' customers, teams, virtual keys and what limits them.
 
 What stands within another thing belongs to it.
 """
@@ -148,7 +148,7 @@ def _read_virtual_key(walk: Walk, entity: Entity, at: str, **holder: Any) -> Any
     key, value = entity.get("id"), entity.pop("value", None)
     value = _described_value(walk, value, at) if walk.described else _recorded(value)
     if value is None:
-        walk.draft.left_out.add(key)
+        walk.batch.left_out.add(key)
         return None
     _read_limits(walk, entity, at, Owner("virtual_key_id", key, _scope(key)))
     _read_model_budgets(walk, entity, at, _scope(key), key)
@@ -177,7 +177,7 @@ def _described_value(walk: Walk, secret: Any, at: str) -> str | None:
         if not text or not found.startswith("env."):
             why = "is not set" if found.startswith("env.") else "is not read here"
             what = f"{at}.value: {found} {why}; the virtual key is left out"
-            walk.draft.passed_over.append(what)
+            walk.batch.passed_over.append(what)
             return None
     else:
         try:
@@ -187,7 +187,7 @@ def _described_value(walk: Walk, secret: Any, at: str) -> str | None:
             return ""
     if text and not text.startswith(VALUE_PREFIX):
         what = f"does not begin with {VALUE_PREFIX}, as virtual keys' values do"
-        walk.draft.passed_over.append(
+        walk.batch.passed_over.append(
             f"{at}.value: {what}; the key gets one of its own"
         )
         return ""
@@ -249,7 +249,7 @@ def _read_provider_config(
 
 
 def _scope(virtual_key_id: Any, provider: Any = None) -> dict[str, Any]:
-    """Return where the model config is that governs a key or its provider config."""
+    """Return the scope of a model config that governs a key or a provider config."""
     return {
         "scope": VIRTUAL_KEY,
         "scope_id": virtual_key_id,

@@ -1,4 +1,4 @@
-"""How files' providers, their keys and MCP clients become rows, and what names them.
+"""Make rows of files' providers, their keys and MCP clients, and what names them.
 
 Of their secrets only where each is read from is kept.
 """
@@ -101,7 +101,7 @@ def _makers_secrets(walk: Walk, entity: Entity, at: str) -> Entity:
         prefix = f"{maker}_"
         place = f"{at}.{prefix}key_config"
         config = walk.object(entity.pop(f"{prefix}key_config", None), place)
-        config = named(walk.draft, schema, config, place)
+        config = named(walk.batch, schema, config, place)
         loaded = walk.load(schema, config, place)
         secrets |= {f"{prefix}{name}": secret for name, secret in loaded.items()}
         for name in [name for name in entity if name.startswith(prefix)]:
@@ -112,7 +112,7 @@ def _makers_secrets(walk: Walk, entity: Entity, at: str) -> Entity:
 
 
 def _stated(secret: Any) -> str:
-    """Return what is kept of a field that is there: set, too, if it is empty."""
+    """Return the kept part of a secret that is there; it counts as set if empty."""
     try:
         return kept_secret(secret) or NOT_KEPT
     except ValidationError:
@@ -150,7 +150,7 @@ def _allow(walk: Walk, entity: Entity, every: bool, some: bool, newer: bool) -> 
 
 
 def _attached(walk: Walk, member: Any, at: str, provider: Any) -> Any:
-    """Return what one provider key is known by; read it, if more is said of it."""
+    """Return the name or id of an attached provider key; read it, if it is whole."""
     if isinstance(member, dict) and not (
         walk.described and member.keys() <= {"id", "key_id", "name", "provider"}
     ):
@@ -172,7 +172,7 @@ def _attached(walk: Walk, member: Any, at: str, provider: Any) -> Any:
 def _read_mcp_client(walk: Walk, entity: Entity, at: str, number: Any = None) -> Any:
     if isinstance(entity.get("config"), dict):  # as /api/mcp/clients wraps it
         at = f"{at}.config"
-        entity = named(walk.draft, McpClientFileSchema, entity["config"], at)
+        entity = named(walk.batch, McpClientFileSchema, entity["config"], at)
     client_id = entity.pop("id", None)
     if isinstance(client_id, str):
         entity.setdefault("client_id", client_id)
@@ -181,7 +181,7 @@ def _read_mcp_client(walk: Walk, entity: Entity, at: str, number: Any = None) ->
     values = walk.load(McpClientFileSchema, entity, at)
     if stdio is not None:
         place = f"{at}.stdio_config"
-        stdio = named(walk.draft, StdioFileSchema, walk.object(stdio, place), place)
+        stdio = named(walk.batch, StdioFileSchema, walk.object(stdio, place), place)
         loaded = walk.load(StdioFileSchema, stdio, place)
         values["stdio_config_json"] = json_text(loaded)
     partly = _read_tls_config(walk, tls, values, f"{at}.tls_config")
@@ -194,7 +194,7 @@ def _read_tls_config(walk: Walk, tls: Any, values: Entity, at: str) -> tuple[str
     """Put a client's TLS settings into its values; name the column that lacks some."""
     if tls is None:
         return ()
-    config = named(walk.draft, TlsFileSchema, walk.object(tls, at), at)
+    config = named(walk.batch, TlsFileSchema, walk.object(tls, at), at)
     loaded = walk.load(TlsFileSchema, config, at)
     masked = is_masked(loaded.get("ca_cert_pem"))
     kept = {

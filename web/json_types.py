@@ -21,11 +21,6 @@ EMPTY = {"type": "string", "const": ""}
 # Where the documents cut the circle of customers, teams and keys.
 CUT = {"type": "object", "maxProperties": 0}
 
-_KINDS: dict[type, Properties] = {
-    str: {"type": "string"},
-    bool: {"type": "boolean"},
-    list: STRINGS,
-}
 _INTEGER_COLUMNS = {
     (model._meta.table_name, column.name)
     for model in MODELS
@@ -37,6 +32,8 @@ _INTEGER_COLUMNS = {
 def properties(converter: Any, field: Field, ret: Properties) -> Properties:
     """Return what a field's value is; an attribute function of apispec."""
     made = next((make(field) for kind, make in _TYPES if isinstance(field, kind)), {})
+    if isinstance(field, fields.JsonShape):
+        made = _shape(converter, field)
     if getattr(field, "unset", "") is None and "type" in made:
         return made | {"type": [made["type"], "null"]}
     return made
@@ -61,21 +58,22 @@ def _number(field: Field) -> Properties:
     return WHOLE if counted or column in _INTEGER_COLUMNS else {"type": "number"}
 
 
-def _shape(field: Any) -> Properties:
-    members = {name: _KINDS[each.kind] for name, each in field.members.items()}
+def _shape(converter: Any, field: fields.JsonShape) -> Properties:
+    members = {
+        name: converter.field2property(member) for name, member in field.members.items()
+    }
     return {"type": "object", "properties": members, "required": list(members)}
 
 
 _TYPES: tuple[tuple[type, Callable[[Any], Properties]], ...] = (
     (fields.TextList, lambda _: STRINGS),
-    (fields.JsonShape, _shape),
+    (fields.Arguments, lambda _: STRINGS),
     (fields.Headers, lambda _: {"type": "object", "additionalProperties": ENV_VALUE}),
     (fields.JsonText, lambda _: {"type": "object"}),
     (fields.Text, lambda _: {"type": "string"}),
     (fields.Number, _number),
     (fields.Flag, lambda _: {"type": "boolean"}),
     (fields.Timestamp, lambda _: TIME),
-    (fields.Expiry, lambda _: TIME),
     (fields.EnvValue, lambda _: ENV_VALUE),
     (
         schemas.TrueOrFalse,
