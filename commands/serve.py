@@ -20,6 +20,7 @@ from settings import Settings
 from store.failures import DatabaseUnavailable
 from store.files import replace_file
 from store.locations import is_database
+from transfer.sources import STANDARD_INPUT
 from web.interrupts import STARTED_BY
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def serve(
     """
     from web.server import end_process
 
-    options = begin(**given)
+    options = prepare(**given)
     with StandIn() as stand_in:
         if _is_served_in_place(files, wait):
             stand_in.serve_in_place(files[0])
@@ -98,7 +99,7 @@ def serve(
     end_process(status)
 
 
-def begin(**given: Any) -> Options:
+def prepare(**given: Any) -> Options:
     """Return the options that were given, and take care of those that count at once."""
     options = Options(**given)
     if options.exit_with_parent:
@@ -185,6 +186,8 @@ def _is_served_in_place(files: tuple[Address, ...], wait: bool) -> bool:
     if len(files) != 1:
         return False
     (file,) = files
+    if file == STANDARD_INPUT:
+        return False
     if isinstance(file, PostgresUrl) or is_database(file):
         return True
     return wait and (not file.exists() or (file.is_file() and not file.stat().st_size))
