@@ -30,7 +30,7 @@ def demo(**given: Any) -> None:
     if settings.database == default and not default.exists():
         _load_demo(settings.database)
     try:
-        key = _demo_key(settings)
+        key = demo_key(settings)
     except (api_keys.ApiKeyError, DatabaseUnavailable) as problem:
         fail(str(problem))
     paths = ("/api/governance/teams", "/api/governance/customers")
@@ -49,7 +49,7 @@ def _load_demo(database: Path) -> None:
         fail(str(problem))
 
 
-def _demo_key(settings: Settings) -> str:
+def demo_key(settings: Settings) -> str:
     """A management API key that works and can be shown: kept in a file beside them."""
     file = _demo_key_file(settings.access_database)
     reader = api_keys.ApiKeyReader(settings.access_database)

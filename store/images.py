@@ -84,7 +84,8 @@ class DatabaseFiles:
             raise FileNotFoundError(name)
         return descriptor
 
-    def _main_copy(self) -> bytearray:
+    def main_copy(self) -> bytearray:
+        """Return the bytes of the main file, as they are."""
         image = bytearray(os.fstat(self._main).st_size)
         with memoryview(image) as view:
             read_into(self._main, view, 0)
@@ -107,7 +108,7 @@ class PlainFile(DatabaseFiles):
     def _copy(self) -> bytearray:
         before = self._state()
         self._require_no_writer()
-        image = self._main_copy()
+        image = self.main_copy()
         locked = not self.uses_log and is_being_written(self._main)
         if locked or self._state() != before:
             raise MovedMeanwhile
@@ -162,7 +163,7 @@ class LoggedFile(DatabaseFiles):
         self._find_index()
         index = Index.parse(self._index_bytes()) if self._index_is_in_use() else None
         log = Log.read(self._log)
-        image = self._main_copy()
+        image = self.main_copy()
         commits = Commits.of(log, index)
         commits.put_into(image)
         if index is None:

@@ -71,7 +71,8 @@ class OwnTables:
             added = [key for key in after if key not in before]
             # Changed rows go out first too, so that two may swap a unique name.
             self._delete(model, removed + changed)
-            self.insert(model, [after[key] for key in changed + added])
+            if changed or added:
+                self.insert(model, [after[key] for key in changed + added])
             counts["added"] += len(added)
             counts["changed"] += len(changed)
             counts["removed"] += len(removed)
@@ -98,6 +99,8 @@ class OwnTables:
         return [dict(zip(names, row, strict=True)) for row in rows]
 
     def _delete(self, model: Model, keys: list[Any]) -> None:
+        if not keys:
+            return
         names = [getattr(model, name).column_name for name in key_names(model)]
         mark = self._database.param
         where = " AND ".join(f'"{name}" = {mark}' for name in names)

@@ -1,4 +1,4 @@
-"""What the models say of their columns is true of the answers, and complete."""
+"""The models say of their columns what is true of the answers, and all of it."""
 
 import pytest
 

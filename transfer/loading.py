@@ -20,7 +20,7 @@ from models import (
 )
 from store.encryption import Encryption
 from store.failures import DatabaseUnavailable
-from store.own import writing
+from store.own import LASTING, Pragmas, writing
 from store.own_tables import Tables
 from store.readers import read_once
 from store.rows import Rows
@@ -119,16 +119,17 @@ def load_document(
     *,
     fresh: bool = False,
     encryption: Encryption | None = None,
+    pragmas: Pragmas = LASTING,
 ) -> Loaded:
     """Load one parsed document of any kind that files may have; see load_files.
 
     With `fresh` nothing stays of what was there, not even usage, times or what was
-    generated: it is as though the database had been empty.
+    generated: it is as though the database had been empty. `pragmas`: see store.own.
     """
     drafts = _Drafts(encryption)
     drafts.add(document, source)
     finished = drafts.finish()
-    with writing(database, encryption) as tables:
+    with writing(database, encryption, pragmas) as tables:
         old = tables.read()
         base: Tables = {model: {} for model in old} if fresh else old
         counts = tables.change(old, merge(finished, base, base))

@@ -75,7 +75,7 @@ def teams(service: Service, token: str = KEY) -> list[str]:
 
 
 def refused(settings: dict[str, str], *options: Any) -> str:
-    """What a service that does not start says."""
+    """The output of a service that does not start."""
     process = start(settings, *map(str, options))
     output, log = process.communicate(timeout=DEADLINE)
     assert (process.returncode, output) == (1, "")
@@ -351,7 +351,7 @@ def test_it_ends_when_its_parent_is_killed(
     assert list(Path(settings["TMPDIR"]).iterdir()) == []
 
 
-def test_it_goes_on_without_its_parent_if_not_told_otherwise(
+def test_it_goes_on_without_its_parent_by_default(
     settings: dict[str, str], red: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "ready.json"

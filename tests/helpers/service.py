@@ -142,7 +142,7 @@ def members(group: int) -> list[int]:
 
 
 def wait_until_none(group: int, seconds: float) -> bool:
-    """Whether all processes of a group end in so long."""
+    """True if all processes of a group end in so many seconds."""
     deadline = time.monotonic() + seconds
     while members(group):
         if time.monotonic() > deadline:

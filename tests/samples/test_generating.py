@@ -465,7 +465,9 @@ def test_nothing_has_changed_where_it_breaks_off(tmp_path: Path, replace: bool) 
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
-def test_progress_is_told_every_thousand_keys_and_at_the_end(tmp_path: Path) -> None:
+def test_progress_is_reported_every_thousand_keys_and_at_the_end(
+    tmp_path: Path,
+) -> None:
     told: list[tuple[int, int]] = []
 
     generate(

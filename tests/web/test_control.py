@@ -1,5 +1,6 @@
 """The control routes: data, credentials, the record of requests, and who may ask."""
 
+import re
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import pytest
 from controlled import CUSTOMERS, TEAMS, Answer, Controlled
 from flask import Flask
 from flask.testing import FlaskClient
+from service import ROOT
 from werkzeug.test import TestResponse
 
 from commands.control import add_control, add_faults
@@ -95,7 +97,7 @@ def test_only_this_machine_may_ask(
     app: Flask, own_database: Path, remote: str, status: int
 ) -> None:
     add_faults(app, by_header=False)
-    token = add_control(app, own_database, b"")
+    token = add_control(app, own_database)
 
     answer = app.test_client().get(
         "/_control/requests",
@@ -128,6 +130,22 @@ def test_the_token_is_compared_in_constant_time(
     guard({"REMOTE_ADDR": "127.0.0.1", "HTTP_AUTHORIZATION": "Bearer a"}, "b")
 
     assert compared == [(b"a", b"b")]
+
+
+def test_the_documents_name_every_route(app: Flask, own_database: Path) -> None:
+    add_faults(app, by_header=False)
+    add_control(app, own_database)
+    document = (ROOT / "docs" / "testing.md").read_text()
+    shown = set(re.findall(r"^\| `([A-Z]+ /_control/\S+)`", document, re.MULTILINE))
+
+    there = {
+        f"{method} {rule.rule.replace('int:number', 'id')}"
+        for rule in app.url_map.iter_rules()
+        for method in rule.methods or ()
+        if rule.rule.startswith("/_control/") and method not in ("HEAD", "OPTIONS")
+    }
+
+    assert shown == there
 
 
 # Data
@@ -470,7 +488,7 @@ def test_the_record_can_be_forgotten(service: Controlled, get: Any) -> None:
 
 def test_the_record_has_the_last_thousand(app: Flask, own_database: Path) -> None:
     add_faults(app, by_header=False)
-    token = add_control(app, own_database, b"")
+    token = add_control(app, own_database)
     client = app.test_client()
     for number in range(MOST_REQUESTS + 5):
         client.get(f"/nowhere/{number}")

@@ -21,12 +21,6 @@ Ask = Callable[..., TestResponse]
 
 
 @pytest.fixture
-def layout() -> str:
-    """One layout: nothing here depends on it."""
-    return "july"
-
-
-@pytest.fixture
 def ask(
     make_app: Callable[..., Flask], filled: Gateway, api_key: str, request: Any
 ) -> Ask:

@@ -317,6 +317,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service,
     service.end()
 
 
+@pytest.mark.timeout(300)  # it asks some hundred times
 def test_schemathesis_finds_nothing(
     service: tuple[Service, str], tmp_path: Path
 ) -> None:
@@ -362,6 +363,7 @@ console.log(all.data?.customers.map((customer) => customer.teams.length).join())
 """
 
 
+@pytest.mark.timeout(300)
 def test_a_typescript_client_compiles_and_lists_the_demo(
     service: tuple[Service, str], tmp_path: Path
 ) -> None:
@@ -405,6 +407,7 @@ print(*(len(customer.teams) for customer in found), sep=",")
 """
 
 
+@pytest.mark.timeout(300)
 def test_a_python_client_compiles_and_lists_the_demo(
     service: tuple[Service, str], tmp_path: Path
 ) -> None:
