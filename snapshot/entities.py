@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 import values
+from fields import report_broken
 from models import Row
 from schemas import (
     BudgetSchema,
@@ -19,7 +20,6 @@ from schemas import (
     RateLimitSchema,
     TeamSchema,
     VirtualKeySchema,
-    report_broken,
 )
 from store.relations import Index
 

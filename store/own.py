@@ -12,12 +12,20 @@ from peewee import SqliteDatabase
 from addresses import Address, PostgresUrl
 from models import MODELS
 from store.encryption import Encryption
-from store.failures import kind_problem
+from store.failures import kind_problem, result_code
 from store.locations import MAGIC
 from store.own_tables import Fit, OwnTables, unchanged
 
-APPLICATION_ID = 0x474F564C  # "GOVL", in the file's header: tells ours from a gateway's
+APPLICATION_ID = 0x474F564C  # "GOVL", in the header of our files, not of a gateway's
 BUSY_SECONDS = 10
+_REASONS = {
+    sqlite3.SQLITE_BUSY: "it is locked by another process",
+    sqlite3.SQLITE_LOCKED: "it is locked by another process",
+    sqlite3.SQLITE_NOTADB: "it is not an SQLite database",
+    sqlite3.SQLITE_READONLY: "it is read-only",
+    sqlite3.SQLITE_FULL: "the disk is full",
+}
+_CANNOT_BE_WRITTEN = "it is damaged, or its folder may not be written"
 
 Pragmas = dict[str, str]
 # With a write-ahead log readers never wait, and a kill leaves nothing to roll back.
@@ -36,7 +44,7 @@ def writing(
     encryption: Encryption | None = None,
     pragmas: Pragmas = LASTING,
 ) -> Iterator[OwnTables]:
-    """Our tables within one transaction, made when missing; undone on any failure.
+    """Yield our tables within one transaction, made when missing; undone on failure.
 
     `pragmas` are for a file. Raises NotOurs.
     """
@@ -62,7 +70,7 @@ def _transaction(
 
 @contextmanager
 def _writing_file(path: Path, pragmas: Pragmas) -> Iterator[SqliteDatabase]:
-    """Our database within one transaction.
+    """Yield our database within one transaction.
 
     A new one is built under another name, so that nobody ever finds half of it.
     """
@@ -87,7 +95,7 @@ def _writing_file(path: Path, pragmas: Pragmas) -> Iterator[SqliteDatabase]:
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Remove what processes that were killed were building beside the path."""
+    """Remove unfinished databases of killed processes beside the path."""
     for leftover in path.parent.glob(f"{path.name}.*.new*"):
         pid = leftover.name.removeprefix(f"{path.name}.").partition(".")[0]
         if pid.isdecimal() and not _is_other_running(int(pid)):
@@ -126,11 +134,15 @@ def _file_transaction(path: Path, pragmas: Pragmas) -> Iterator[SqliteDatabase]:
                     peewee.SchemaManager(model, database).create_all()
             yield database
     except (peewee.DatabaseError, sqlite3.DatabaseError) as problem:
-        raise NotOurs(f"{path} cannot be written: {_reason(problem)}") from problem
+        reason = _REASONS.get(result_code(problem) & 0xFF, _CANNOT_BE_WRITTEN)
+        raise NotOurs(f"{path} cannot be written: {reason}") from problem
 
 
 def _require_ours(path: Path) -> None:
-    """Look at the header, without SQLite: even opening a WAL database writes to it."""
+    """Raise NotOurs unless a file is new or ours, by its header.
+
+    Without SQLite: even opening a WAL database writes to it.
+    """
     try:
         if problem := kind_problem(path.stat().st_mode):
             raise NotOurs(f"{path} {problem}")
@@ -147,16 +159,3 @@ def _require_ours(path: Path) -> None:
             f"{path} was not made by this service: a gateway's database is never"
             " written. Name another file in GOVERNANCE_DATABASE to load into."
         )
-
-
-def _reason(problem: Exception) -> str:
-    words = str(problem)
-    if "locked" in words:
-        return "it is locked by another process"
-    if "not a database" in words:
-        return "it is not an SQLite database"
-    if "readonly" in words:
-        return "it is read-only"
-    if "full" in words:
-        return "the disk is full"
-    return "it is damaged, or its folder may not be written"

@@ -37,7 +37,7 @@ class OwnTables:
         self._fit = fit
 
     def seal(self) -> None:
-        """Encrypt what is in plain, as a gateway does when it is first given a key."""
+        """Encrypt what is stored in plain, as a gateway does once it has a key."""
         for model in MODELS if self._encryption.has_key else ():
             if not encrypted_columns(model):
                 continue
@@ -130,7 +130,7 @@ def primary_key(model: Model, row: dict[str, Any]) -> Any:
 
 
 def key_names(model: Model) -> list[str]:
-    """The names of the columns of a model's primary key."""
+    """Return the names of the columns of a model's primary key."""
     key: Any = model._meta.primary_key
     if isinstance(key, peewee.CompositeKey):
         return list(key.field_names)

@@ -10,8 +10,8 @@ import peewee
 from peewee import SqliteDatabase
 
 import values
+from fields import report_broken
 from models import Row, row_type
-from schemas import report_broken
 
 Models = tuple[type[peewee.Model], ...]
 Rows = dict[type[peewee.Model], list[Row]]

@@ -9,8 +9,8 @@ import pytest
 from gateway import Gateway, in_all_layouts
 from werkzeug.test import TestResponse
 
+from fields import report_broken
 from models import MODELS
-from schemas import report_broken
 from snapshot import entities
 from web.access_log import set_up_logging
 

@@ -15,9 +15,8 @@ from config_files import BUDGET, CUSTOMER, KEY, LIMIT, TEAM, governance
 from gateway import Gateway, add_model_configs, fill
 from reading import answers, lists, select
 
-from transfer.config_fields import value_hash
 from transfer.loading import Loaded, LoadError, load_files
-from values import stored_time
+from values import stored_time, value_hash
 
 
 class Own:

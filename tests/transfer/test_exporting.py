@@ -26,7 +26,7 @@ from reading import answers, rows_of
 
 import models
 from models import MODELS, column_names
-from transfer.column_kinds import readers
+from transfer.config_schemas import stored_fields
 from transfer.export_notes import left_out, named_twice, passed_over
 from transfer.exporting import ExportError, export_config, write_config
 from transfer.loading import load_files
@@ -249,7 +249,8 @@ def known(model: Any, column: str, layout: Any) -> bool:
 
 def stored(path: Path, model: Any, column: str) -> list[Any]:
     """A column as it reads, where anything is stored."""
-    read = readers(model).get(column, str)
+    field = stored_fields(model).get(column)
+    read = field.read if field else str
     values = [getattr(row, column) for row in rows_of(path)[model]]
     return [value if value is None else read(value) for value in values]
 

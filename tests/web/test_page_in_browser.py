@@ -358,13 +358,14 @@ def test_what_is_no_key_is_not_sent(entrance: Any) -> None:
 def test_a_service_without_the_need_for_a_key_is_shown_without_one(
     entrance: Any, tmp_path: Path
 ) -> None:
-    Gateway(tmp_path / "config.db").team("red", name="Red")
+    Gateway(tmp_path / "config.db").team("red", "gone", name="Red")
     with serving(tmp_path, GOVERNANCE_AUTH="off") as service:
         entrance.goto(service.ready["url"])
 
         sign_in(entrance, "")
 
         assert names(entrance) == ["Red"]
+        assert "Team of gone" in text(row(entrance, "Red"))
 
 
 def test_a_key_may_be_pasted_with_its_scheme(entrance: Any, service: Served) -> None:
@@ -416,6 +417,18 @@ def test_what_was_read_stays_when_reading_again_fails(page: Any) -> None:
 
     assert complaint(page).endswith("What is shown may be old, or not all.")
     assert len(names(page)) == 8
+
+
+def test_a_key_that_is_refused_meanwhile_is_asked_for_anew(page: Any) -> None:
+    body = '{"error": {"message": "The API key is revoked."}}'
+    page.route("**/api/**", lambda route: route.fulfill(status=401, body=body))
+
+    page.get_by_role("button", name="Read again").click()
+
+    words = "This key does not open the lists. The API key is revoked."
+    assert complaint(page) == words
+    page.locator("#key:focus").wait_for()
+    assert names(page) == []
 
 
 def test_reading_again_shows_what_changed_and_keeps_what_is_unfolded(
