@@ -200,8 +200,8 @@ class GovernanceLists:
             document = document.read_bytes()
         if not isinstance(document, bytes):
             document = json.dumps(document).encode()
-        told: Made = self.control(method, "data", document)
-        return told
+        loaded: Made = self.control(method, "data", document)
+        return loaded
 
     # What was asked
 

@@ -4,6 +4,7 @@ They are what `governance-lists load` takes, so that each can be loaded as it is
 """
 
 import re
+import threading
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -14,10 +15,11 @@ Made = dict[str, Any]
 
 
 class Maker:
-    """Makes things with ids and names that none of the others has."""
+    """Makes things with ids and names that none of the others has, in any thread."""
 
     def __init__(self) -> None:
         self._names: set[str] = set()
+        self._lock = threading.Lock()
 
     def customer(self, name: str | None, fields: Mapping[str, Any]) -> Made:
         return self._owner("customer", name, fields)
@@ -64,15 +66,17 @@ class Maker:
         return made
 
     def _unused(self, name: str) -> str:
-        number = 1
-        while f"{name} {number}" in self._names:
-            number += 1
-        self._names.add(f"{name} {number}")
-        return f"{name} {number}"
+        with self._lock:
+            number = 1
+            while f"{name} {number}" in self._names:
+                number += 1
+            self._names.add(f"{name} {number}")
+            return f"{name} {number}"
 
     def _new_id(self, words: str) -> str:
         identity = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
-        if identity in self._names:
-            return self._unused(identity).replace(" ", "-")
-        self._names.add(identity)
-        return identity
+        with self._lock:
+            if identity not in self._names:
+                self._names.add(identity)
+                return identity
+        return self._unused(identity).replace(" ", "-")

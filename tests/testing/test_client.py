@@ -1,6 +1,7 @@
 """GovernanceLists, which starts a service for tests and drives it."""
 
 import http.client
+import http.server
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ import pytest
 from service import ROOT, members, wait_until_none
 
 from governance_lists.client import GovernanceError, GovernanceLists
+from governance_lists.control import Control
 
 DEMO = ROOT / "data" / "demo.json"
 
@@ -353,6 +355,49 @@ def test_a_folder_with_modules_of_the_same_names_does_not_matter(
 
     with GovernanceLists() as governance:
         assert names(governance) == []
+
+
+def test_its_own_questions_are_not_among_the_requests() -> None:
+    with GovernanceLists() as governance:
+        assert governance.requests == []
+
+
+def test_a_connection_that_was_closed_is_opened_again() -> None:
+    class Closing(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_DELETE(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+            self.close_connection = True
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Closing)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    control = Control(f"http://127.0.0.1:{server.server_port}", "token")
+    try:
+        answers = [control.ask("DELETE", "all") for _ in range(3)]
+    finally:
+        control.close()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+    assert answers == [{}, {}, {}]
+
+
+def test_many_threads_may_drive_it(governance: GovernanceLists) -> None:
+    threads = [threading.Thread(target=governance.team) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(set(names(governance))) == 8
 
 
 def test_it_says_when_it_is_not_running() -> None:

@@ -4,6 +4,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from service import ROOT
 from werkzeug.test import TestResponse
 
 from commands.control import add_control, add_faults
+from web.control_bodies import MOST_BYTES, ControlBodies
 from web.control_guard import guard
 from web.request_record import MOST_REQUESTS
 
@@ -312,6 +314,38 @@ def test_a_body_that_is_too_large_is_refused(
     told = service.control("PUT", "data", b" " * 101)
 
     assert (told.status, told.json()["status_code"]) == (413, 413)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"HTTP_AUTHORIZATION": "Bearer wrong"},
+        {"HTTP_AUTHORIZATION": None},
+        {"REMOTE_ADDR": "192.0.2.7"},
+        {"CONTENT_LENGTH": str(MOST_BYTES + 1)},
+        {"PATH_INFO": TEAMS},
+    ],
+    ids=lambda request_: next(iter(request_)),
+)
+def test_no_body_is_waited_for_that_is_not_wanted(request_: dict[str, Any]) -> None:
+    """One thread reads them all: a slow one would hold others up."""
+    environ = {
+        "PATH_INFO": "/_control/data",
+        "REMOTE_ADDR": "127.0.0.1",
+        "HTTP_AUTHORIZATION": "Bearer right",
+        "CONTENT_LENGTH": "2",
+    }
+    wanted, unwanted = BytesIO(b"{}"), BytesIO(b"{}")
+    answered: list[Any] = []
+    bodies = ControlBodies("right", lambda protocol, request: answered.append(request))
+
+    bodies(None, {**environ, "wsgi.input": wanted})
+    given = {k: v for k, v in {**environ, **request_}.items() if v is not None}
+    bodies(None, {**given, "wsgi.input": unwanted})
+
+    assert len(answered) == 2
+    assert answered[0]["wsgi.input"].read() == b"{}"
+    assert (wanted.tell(), unwanted.tell()) == (2, 0)
 
 
 # Credentials

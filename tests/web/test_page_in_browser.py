@@ -53,6 +53,8 @@ def fill(gateway: Gateway) -> None:
         token_current_usage=250,
         token_reset_duration="1h",
         token_last_reset=now,
+        request_max_limit=2**53 + 1,
+        request_reset_duration="1d",
     )
     gateway.team("near", "acme", name="Near team", rate_limit_id="limit")
     gateway.team("over", "acme", name="Over team")
@@ -194,7 +196,10 @@ def test_a_reset_follows_the_gateways_rules(
 
 
 def test_rate_limits_are_shown(page: Any) -> None:
-    assert "Tokens 250 of 1,000 per hour" in text(row(page, "Near team"))
+    near = text(row(page, "Near team"))
+
+    assert "Tokens 250 of 1,000 per hour" in near
+    assert "Requests 0 of 9,007,199,254,740,993 per day" in near
 
 
 def test_keys_that_are_off_or_near_expiry_are_named(page: Any) -> None:
@@ -358,13 +363,14 @@ def test_what_is_no_key_is_not_sent(entrance: Any) -> None:
 def test_a_service_without_the_need_for_a_key_is_shown_without_one(
     entrance: Any, tmp_path: Path
 ) -> None:
-    Gateway(tmp_path / "config.db").team("red", name="Red")
+    Gateway(tmp_path / "config.db").team("red", "gone", name="Red")
     with serving(tmp_path, GOVERNANCE_AUTH="off") as service:
         entrance.goto(service.ready["url"])
 
         sign_in(entrance, "")
 
         assert names(entrance) == ["Red"]
+        assert "Team of gone" in text(row(entrance, "Red"))
 
 
 def test_a_key_may_be_pasted_with_its_scheme(entrance: Any, service: Served) -> None:
@@ -416,6 +422,18 @@ def test_what_was_read_stays_when_reading_again_fails(page: Any) -> None:
 
     assert complaint(page).endswith("What is shown may be old, or not all.")
     assert len(names(page)) == 8
+
+
+def test_a_key_that_is_refused_meanwhile_is_asked_for_anew(page: Any) -> None:
+    body = '{"error": {"message": "The API key is revoked."}}'
+    page.route("**/api/**", lambda route: route.fulfill(status=401, body=body))
+
+    page.get_by_role("button", name="Read again").click()
+
+    words = "This key does not open the lists. The API key is revoked."
+    assert complaint(page) == words
+    page.locator("#key:focus").wait_for()
+    assert names(page) == []
 
 
 def test_reading_again_shows_what_changed_and_keeps_what_is_unfolded(
@@ -507,6 +525,8 @@ def test_the_csv_has_a_row_for_each_budget_and_limit(page: Any, tmp_path: Path) 
     assert (model["virtual_key"], model["model"]) == ("Working key", "o3")
     (tokens,) = [row for row in rows if row["what"] == "tokens"]
     assert (tokens["used"], tokens["limit"]) == ("250", "1000")
+    (requests,) = [row for row in rows if row["what"] == "requests"]
+    assert requests["limit"] == "9007199254740993"
     states = {row["virtual_key"]: row["key_state"] for row in rows}
     assert states["Stopped key"] == "off"
     assert (states["soon"], states["gone"]) == ("expiring", "expired")
