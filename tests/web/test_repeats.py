@@ -28,23 +28,35 @@ def layout() -> str:
 
 
 @pytest.fixture
-def ask(app: Flask, filled: Gateway, api_key: str) -> Ask:
+def request_of(api_key: str) -> Callable[..., dict[str, Any]]:
+    """request_of(query, token): a request as the server gives it."""
+
+    def request_of(
+        query: str = "", token: str = api_key, **environ: str
+    ) -> dict[str, Any]:
+        return {
+            **create_environ(TEAMS, query_string=query),
+            "HTTP_AUTHORIZATION": f"Bearer {token}",
+            **environ,
+        }
+
+    return request_of
+
+
+@pytest.fixture
+def ask(app: Flask, filled: Gateway, request_of: Ask) -> Ask:
     """ask(query, token): the status, headers and body of an answer given at once.
 
     If need be it is made first, as by the threads that wait.
     """
     entrance = app.extensions["entrance"]
 
-    def ask(query: str = "", token: str = api_key, **environ: str) -> Any:
-        request = {
-            **create_environ(TEAMS, query_string=query),
-            "HTTP_AUTHORIZATION": f"Bearer {token}",
-            **environ,
-        }
-        reply = entrance.at_once({**request})
+    def ask(*asked: Any, **environ: str) -> Any:
+        reply = entrance.at_once(request_of(*asked, **environ))
         if reply is None:
             started: list[Any] = []
-            body = entrance({**request}, lambda *given: started.extend(given))
+            request = request_of(*asked, **environ)
+            body = entrance(request, lambda *given: started.extend(given))
             return started[0], dict(started[1]), b"".join(body)
         return reply.status, dict(reply.headers), b"".join(reply.body)
 
@@ -52,29 +64,14 @@ def ask(app: Flask, filled: Gateway, api_key: str) -> Ask:
 
 
 @pytest.fixture
-def only_again(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """only_again(): from now on only what was given before is answered at all."""
+def again(app: Flask, request_of: Ask) -> Ask:
+    """again(query, token): the reply that was given before, or None."""
 
-    def fail(*_: Any) -> None:
-        raise AssertionError("this was not given before")
+    def again(*asked: Any, **environ: str) -> Any:
+        found = app.extensions["lists"].reply_again(request_of(*asked, **environ))
+        return found and found[0]
 
-    def only_again() -> None:
-        all_lists = app.extensions["lists"]
-        monkeypatch.setattr(all_lists, "find_at_once", fail)
-        monkeypatch.setattr(app.extensions["entrance"], "_inner", Only(all_lists))
-
-    return only_again
-
-
-class Only:
-    """Answers with what was given before, or fails."""
-
-    def __init__(self, all_lists: Any) -> None:
-        self._lists = all_lists
-
-    def at_once(self, environ: dict[str, Any]) -> Any:
-        reply, _ = self._lists.reply_again(environ)
-        return reply
+    return again
 
 
 def thrice(ask: Ask, *asked: Any, **environ: str) -> Any:
@@ -88,24 +85,19 @@ def thrice(ask: Ask, *asked: Any, **environ: str) -> Any:
 @pytest.mark.parametrize("token", [None, OPS])
 @pytest.mark.parametrize("encoding", ["gzip", "identity"])
 def test_what_was_given_is_given_again(
-    ask: Ask,
-    only_again: Callable[[], None],
-    api_key: str,
-    query: str,
-    token: str | None,
-    encoding: str,
+    ask: Ask, again: Ask, api_key: str, query: str, token: str | None, encoding: str
 ) -> None:
     asked = (query, token or api_key)
     first = ask(*asked, HTTP_ACCEPT_ENCODING=encoding)
     found = ask(*asked, HTTP_ACCEPT_ENCODING=encoding)
-    only_again()
 
-    again = ask(*asked, HTTP_ACCEPT_ENCODING=encoding)
+    reply = again(*asked, HTTP_ACCEPT_ENCODING=encoding)
 
-    assert first[0] == found[0] == again[0] == "200 OK"
-    assert first[2] == found[2] == again[2]
-    assert first[1].keys() - {"X-Request-Id"} == again[1].keys()
-    assert first[1]["ETag"] == found[1]["ETag"] == again[1]["ETag"]
+    assert first[0] == found[0] == reply.status == "200 OK"
+    assert first[2] == found[2] == b"".join(reply.body)
+    headers = dict(reply.headers)
+    assert first[1].keys() - {"X-Request-Id"} == headers.keys()
+    assert first[1]["ETag"] == found[1]["ETag"] == headers["ETag"]
 
 
 def test_each_has_a_request_id_and_the_age_of_its_own(
@@ -194,18 +186,31 @@ def test_an_old_snapshot_is_not_kept(ask: Ask, app: Flask, filled: Gateway) -> N
 
 
 def test_no_more_is_remembered_than_a_bound(
-    ask: Ask, app: Flask, monkeypatch: pytest.MonkeyPatch
+    ask: Ask, again: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(repeats, "MOST", 3)
 
-    for number in range(1, 12):
+    for number in range(1, 5):
         thrice(ask, f"limit={number}")
-        assert len(app.extensions["lists"]._repeats._repeats) <= 3
+
+    assert again("limit=1") is None
+    assert again("limit=4") is not None
 
 
-def test_nothing_is_remembered_of_long_requests(ask: Ask, app: Flask) -> None:
+def test_no_more_bytes_are_remembered_than_a_bound(
+    ask: Ask, again: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repeats, "MOST_BYTES", len(thrice(ask, "limit=1")[2]) + 10)
+
+    thrice(ask, "limit=2")
+
+    assert again("limit=1") is None
+    assert again("limit=2") is not None
+
+
+def test_nothing_is_remembered_of_long_requests(ask: Ask, again: Ask) -> None:
     long = f"search={'a' * 3000}"
 
     assert thrice(ask, long)[0] == "200 OK"
 
-    assert app.extensions["lists"]._repeats._repeats == {}
+    assert again(long) is None
