@@ -28,7 +28,7 @@ def select_all(
     A table that the database lacks is empty, a column that it lacks is None.
     """
     return {
-        model: known_or_new(model, opened(model, _select(database, model)), known)
+        model: known_or_new(model, opened(model, select_rows(database, model)), known)
         for model in models
     }
 
@@ -41,8 +41,11 @@ def known_or_new(
     return before if before is not None and rows == before else rows
 
 
-def _select(database: SqliteDatabase, model: type[peewee.Model]) -> list[Row]:
-    """All rows of a model's table; columns that it does not have are NULL."""
+def select_rows(database: SqliteDatabase, model: type[peewee.Model]) -> list[Row]:
+    """Return all rows of a model's table, by their rowids if it has such.
+
+    Columns that it does not have are NULL.
+    """
     table = model._meta.table_name
     # To SQLite, names that differ in case only are the same.
     present = {column.name.lower() for column in database.get_columns(table)}
@@ -55,17 +58,26 @@ def _select(database: SqliteDatabase, model: type[peewee.Model]) -> list[Row]:
         )
     )
     try:
-        return named_rows(model, database.execute(query))
+        return named_rows(model, _unsorted(database, query))
     except sqlite3.OperationalError as problem:
         if "decode to UTF-8" not in str(problem):
             raise
     connection = database.connection()
     connection.text_factory = bytes
     try:
-        rows = named_rows(model, database.execute(query))
+        rows = named_rows(model, _unsorted(database, query))
         return [decoded(model, row) for row in rows]
     finally:
         connection.text_factory = str
+
+
+def _unsorted(database: SqliteDatabase, query: peewee.Query) -> Iterable[Any]:
+    """Execute a query of a whole table, as its rows stand: an index may be in another
+    order.
+    """
+    sql, values = database.get_sql_context().sql(query).query()
+    cursor: Iterable[Any] = database.execute_sql(f"{sql} NOT INDEXED", values)
+    return cursor
 
 
 def decoded(model: type[peewee.Model], row: Row) -> Row:

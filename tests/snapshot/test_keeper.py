@@ -545,8 +545,8 @@ def test_the_first_snapshot_reads_each_table_once(
         selected.append(model)
         return original(connection, model)
 
-    original = rows._select
-    monkeypatch.setattr(rows, "_select", select)
+    original = rows.select_rows
+    monkeypatch.setattr(rows, "select_rows", select)
 
     kept.current()
     kept.current()

@@ -211,8 +211,8 @@ def test_a_commit_between_two_tables_is_never_seen_half(
             commit_if_free(writer, "after")
         return select(*args)
 
-    select = rows._select
-    monkeypatch.setattr(rows, "_select", select_and_commit)
+    select = rows.select_rows
+    monkeypatch.setattr(rows, "select_rows", select_and_commit)
 
     assert seen(reader.read()) in {("before", "before"), ("after", "after")}
 
