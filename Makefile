@@ -10,13 +10,13 @@ BIN := .venv/bin
 run: .venv/ready
 	@$(BIN)/flask --app app demo --port $(PORT)
 
-test: .venv/ready
+test: .venv/ready-to-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy .
 	$(BIN)/pytest
 
-bench: .venv/ready
+bench: .venv/ready-to-test
 	$(BIN)/python -m benchmarks.bench
 
 clean:
@@ -26,4 +26,8 @@ clean:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/ready-to-test: .venv/ready requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@

@@ -21,14 +21,14 @@ import peewee
 
 
 class Column(peewee.Field):
-    """A column, and what else is to be known of it.
+    """A column with the rules that hold for it.
 
     `refers_to` names the model whose primary key it holds. (A ForeignKeyField would be
     named after the object, and need to be deferred: budgets and their owners refer to
     each other. Here no row is ever joined by the database.) Of a `secret` nothing is
     kept but where it is read from. A gateway with a key encrypts what is `encrypted`.
-    What gateways' databases let nobody store twice is `unique`; where they let him, but
-    should not meet it, the columns stand in the model's `expected_unique`.
+    A column is `unique` if gateways' databases refuse a value a second time; columns of
+    which they expect that, but refuse nothing, stand in the model's `expected_unique`.
 
     Nothing is converted on the way out: a timestamp keeps its nanoseconds as text.
     """
@@ -37,14 +37,12 @@ class Column(peewee.Field):
         self,
         field_type: str,
         *,
-        holds: type | None = None,
         refers_to: str = "",
         secret: bool = False,
         encrypted: bool = False,
         **kwargs: Any,
     ) -> None:
         self.field_type = field_type  # type: ignore[misc]
-        self.holds = holds
         self.refers_to = refers_to
         self.secret = secret
         self.encrypted = encrypted
@@ -53,11 +51,6 @@ class Column(peewee.Field):
 
 def text(**kwargs: Any) -> Column:
     return Column("TEXT", **kwargs)
-
-
-def json(holds: type, **kwargs: Any) -> Column:
-    """Return a column of JSON text that holds a `list`, of texts, or a `dict`."""
-    return Column("TEXT", holds=holds, **kwargs)
 
 
 def real() -> Column:
@@ -99,9 +92,9 @@ class Team(peewee.Model):
     rate_limit_id = text(refers_to="RateLimit")
     calendar_aligned = boolean()
     source_id = text()
-    profile = json(dict)
-    config = json(dict)
-    claims = json(dict)
+    profile = text()
+    config = text()
+    claims = text()
     config_hash = text()
     created_at = timestamp()
     updated_at = timestamp()
@@ -178,8 +171,8 @@ class ProviderConfig(peewee.Model):
     virtual_key_id = text(index=True, refers_to="VirtualKey")
     provider = text()
     weight = real()
-    allowed_models = json(list)
-    blacklisted_models = json(list)
+    allowed_models = text()
+    blacklisted_models = text()
     allow_all_keys = boolean()
     budget_id = text(refers_to="Budget")
     rate_limit_id = text(refers_to="RateLimit")
@@ -229,7 +222,7 @@ class McpConfig(peewee.Model):
     id = integer(primary_key=True)
     virtual_key_id = text(index=True, refers_to="VirtualKey")
     mcp_client_id = integer(refers_to="McpClient")
-    tools_to_execute = json(list)
+    tools_to_execute = text()
 
     class Meta:
         table_name = "governance_virtual_key_mcp_configs"
@@ -243,7 +236,7 @@ class ProviderKey(peewee.Model):
     provider = text()
     key_id = text(unique=True)
     value = text(secret=True)
-    models_json = json(list)
+    models_json = text()
     weight = real()
     enabled = boolean()
     use_for_batch_api = boolean()
@@ -276,17 +269,17 @@ class McpClient(peewee.Model):
     is_code_mode_client = boolean()
     connection_type = text()
     connection_string = text(encrypted=True)
-    stdio_config_json = json(dict)
-    tls_config_json = json(dict)
+    stdio_config_json = text()
+    tls_config_json = text()
     auth_type = text()
     oauth_config_id = text()
-    headers_json = json(dict, secret=True, encrypted=True)
-    allowed_extra_headers_json = json(list)
-    tools_to_execute_json = json(list)
-    tools_to_auto_execute_json = json(list)
-    tool_pricing_json = json(dict)
+    headers_json = text(secret=True, encrypted=True)
+    allowed_extra_headers_json = text()
+    tools_to_execute_json = text()
+    tools_to_auto_execute_json = text()
+    tool_pricing_json = text()
     allow_on_all_virtual_keys = boolean()
-    per_user_header_keys_json = json(list)
+    per_user_header_keys_json = text()
     disabled = boolean()
     encryption_status = text()
     created_at = timestamp()

@@ -4,268 +4,77 @@ Also the query and the error body. A schema dumps anything with the models' attr
 (a row, a dict, a peewee object).
 """
 
-import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache, cached_property, lru_cache
+from functools import cached_property
 from typing import Any, ClassVar, cast
 
-import orjson
-from marshmallow import (
-    EXCLUDE,
-    Schema,
-    ValidationError,
-    fields,
-    missing,
-    post_load,
-    pre_load,
-)
+from marshmallow import EXCLUDE, Schema, ValidationError, post_load, pre_load
+from marshmallow import fields as mm
 
 import values
-
-log = logging.getLogger("governance")
+from fields import (
+    LEFT_OUT,
+    MAXIMUM_INTEGER,
+    Arguments,
+    Certificate,
+    Command,
+    ConnectionString,
+    Duration,
+    EnvValue,
+    Expiry,
+    Filled,
+    Flag,
+    Headers,
+    JsonShape,
+    JsonText,
+    NonEmpty,
+    Number,
+    Related,
+    StoredField,
+    Text,
+    TextList,
+    Timestamp,
+    Variables,
+    attribute,
+)
 
 DEFAULT_LIMIT = 25  # as the real gateway's
 MAXIMUM_LIMIT = 100
-MAXIMUM_INTEGER = 2**63 - 1
 
-LEFT_OUT = missing  # what a field dumps when its key is to be left out
 
+def meaning(text: str) -> dict[str, str]:
+    """Return what the OpenAPI document says of a field of marshmallow's own."""
+    return {"description": text}
 
-@cache
-def report_broken(table: str, row_id: object, column: str, problem: str) -> None:
-    """Log a broken value, once for the life of the process."""
-    log.warning("%s, row %r: %s %s", table, row_id, column, problem)
 
+# Fields that dump values of a type as they are stored: most values there are.
+AS_STORED: dict[type, type] = {
+    **dict.fromkeys((Text, NonEmpty, Duration, Filled), str),
+    Number: int,
+}
 
-class StoredField(fields.Field):
-    """One stored value. `unset` answers for NULL, and for what cannot be read."""
 
-    def __init__(self, unset: Any, **kwargs: Any) -> None:
-        self.unset = unset
-        super().__init__(**kwargs)
-
-    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
-        if value is None or value == "":
-            return self.unset
-        try:
-            return self.read(value)
-        except (ValueError, TypeError, RecursionError) as problem:
-            # A JSON parser's own words could quote what is stored.
-            words = "is not JSON" if isinstance(problem, orjson.JSONDecodeError) else ""
-            self.report(obj, attr or "?", words or str(problem))
-            return self.unset
-
-    def report(self, obj: Any, column: str, problem: str) -> None:
-        """Log what is wrong with a column of the row that is being dumped."""
-        table = getattr(self.parent, "table", "?")
-        report_broken(table, _attribute(obj, "id"), column, problem)
-
-    def read(self, value: Any) -> Any:
-        raise NotImplementedError
-
-
-def _attribute(obj: Any, name: str) -> Any:
-    if type(obj) is dict:  # nearly always, and much quicker to tell than a Mapping
-        return obj.get(name)
-    return obj.get(name) if isinstance(obj, Mapping) else getattr(obj, name, None)
-
-
-class Text(StoredField):
-    def __init__(self, unset: Any = "", **kwargs: Any) -> None:
-        super().__init__(unset, **kwargs)
-
-    read = staticmethod(values.text)
-
-
-class Number(StoredField):
-    def __init__(self, unset: Any = 0, **kwargs: Any) -> None:
-        super().__init__(unset, **kwargs)
-
-    read = staticmethod(values.number)
-
-
-class Flag(StoredField):
-    def __init__(self, unset: bool = False, **kwargs: Any) -> None:
-        super().__init__(unset, **kwargs)
-
-    read = staticmethod(values.flag)
-
-
-class Timestamp(StoredField):
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(values.ZERO_TIME, **kwargs)
-
-    read = staticmethod(values.rfc3339)
-
-
-class Expiry(StoredField):
-    """The time at which something ends; never, where it is unset or Go's zero time."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(LEFT_OUT, **kwargs)
-
-    def read(self, value: Any) -> Any:
-        time = values.rfc3339(value)
-        return LEFT_OUT if time == values.ZERO_TIME else time
-
-
-class JsonText(StoredField):
-    """A column holding JSON text of one kind: `list` or `dict`."""
-
-    def __init__(self, kind: type, unset: Any = None, **kwargs: Any) -> None:
-        self.kind = kind
-        super().__init__(kind() if unset is None else unset, **kwargs)
-
-    def read(self, value: Any) -> Any:
-        parsed = orjson.loads(value)
-        if parsed is None:
-            return self.unset
-        if not isinstance(parsed, self.kind):
-            raise ValueError(f"is not a JSON {_JSON_NAMES[self.kind]}")
-        return values.whole_numbers(parsed)
-
-
-_JSON_NAMES: dict[type, str] = {list: "array", dict: "object"}
-
-
-Show = Callable[[Any], Any]  # makes what is shown of what is stored
-
-
-class TextList(JsonText):
-    """A column holding a JSON array of texts."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(list, **kwargs)
-        # The same few lists of models and tools stand in most rows.
-        self._parsed = lru_cache(1024)(self._parse)
-
-    def read(self, value: Any) -> Any:
-        return self._parsed(value)
-
-    def _parse(self, value: Any) -> Any:
-        parsed = super().read(value)
-        if not all(isinstance(member, str) for member in parsed):
-            raise ValueError("is not a JSON array of texts")
-        return parsed
-
-
-class JsonShape(JsonText):
-    """A column holding a JSON object, of which the documented members are shown.
-
-    `members` says of each what it holds, and how that is shown.
-    """
-
-    def __init__(self, members: Mapping[str, tuple[type, Show]], **kwargs: Any) -> None:
-        self.members = members
-        super().__init__(dict, unset=LEFT_OUT, **kwargs)
-
-    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
-        stored = super()._serialize(value, attr, obj, **kwargs)
-        if stored is LEFT_OUT:
-            return LEFT_OUT
-        shown = {}
-        for name, (kind, show) in self.members.items():
-            member = values.secret_text(stored.get(name))
-            if member is not None and not _is_of(kind, member):
-                self.report(obj, f"{attr}.{name}", "is of another kind than documented")
-                member = None
-            shown[name] = kind() if member is None else show(member)
-        return shown
-
-
-def _is_of(kind: type, member: Any) -> bool:
-    """True if a member of a JSON object is of a kind; an array, if it is of texts."""
-    if isinstance(member, list):
-        return kind is list and all(isinstance(each, str) for each in member)
-    return type(member) is kind
-
-
-class EnvValue(StoredField):
-    """A provider's secret: never shown, only where it is read from."""
-
-    def __init__(self, unset: Any = LEFT_OUT, **kwargs: Any) -> None:
-        super().__init__(unset, **kwargs)
-
-    read = staticmethod(values.env_value)
-
-
-class Headers(JsonText):
-    """Header names with an EnvValue each; newer gateways store objects for these."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(dict, **kwargs)
-
-    def read(self, value: Any) -> dict[str, Any]:
-        return {
-            name: values.env_value(stored)
-            for name, stored in super().read(value).items()
-        }
-
-
-class ConnectionString(Text):
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(LEFT_OUT, **kwargs)
-
-    def read(self, value: Any) -> str:
-        return values.mask_url(values.text(values.secret_text(value)))
-
-
-class Filled(Text):
-    """Text that is not its row's alone: another row's, or different for some callers.
-
-    It is given beside the row, as relations are; JSON stays as it is.
-    """
-
-    def read(self, value: Any) -> Any:
-        return value if isinstance(value, orjson.Fragment) else values.text(value)
-
-
-# Fields that tell values of a type as they are stored: most values there are.
-TOLD_AS_STORED: dict[type[fields.Field], type] = {Text: str, Filled: str, Number: int}
-
-
-class Related(fields.Nested):
-    """Other entities within one.
-
-    Nothing there is left out; an empty object stays one: that is where the documents
-    cut the circle of customers and teams.
-    """
-
-    unset = LEFT_OUT
-
-    def _serialize(  # type: ignore[override]
-        self, nested_obj: Any, attr: Any, obj: Any, **kwargs: Any
-    ) -> Any:
-        if nested_obj is None:
-            return LEFT_OUT
-        if nested_obj == {}:
-            return {}
-        return super()._serialize(nested_obj, attr, obj, **kwargs)
-
-
-class EntitySchema(Schema):
-    """What the entities share: their table, for messages, and how they are read."""
-
-    table: ClassVar[str]
+class RowSchema(Schema):
+    """A schema of rows, as tuples with names or as dicts."""
 
     def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
-        """What the object has by that name, None where it has nothing."""
-        return _attribute(obj, attr)
+        """Return what the object has by that name, None where it has nothing."""
+        return attribute(obj, attr)
 
     def dump_row(self, row: dict[str, Any]) -> dict[str, Any]:
-        """What `dump` gives for one dict, whose relations are dumped already.
+        """Return what `dump` returns for one dict, whose relations are dumped already.
 
-        In a third of the time: without hooks, nor a call for what is told as stored.
+        In a third of the time: without hooks, nor a call for what is dumped as stored.
         """
         dumped = {}
-        for name, attribute, unset, as_stored, serialize in self._members:
-            value = row.get(attribute)
+        for name, column, unset, as_stored, serialize in self._members:
+            value = row.get(column)
             if value is None or value == "":
                 value = unset
             elif type(value) is not as_stored:
-                value = serialize(value, attribute, row)
+                value = serialize(value, column, row)
             if value is not LEFT_OUT:
                 dumped[name] = value
         return dumped
@@ -277,236 +86,356 @@ class EntitySchema(Schema):
                 name,
                 field.attribute or name,
                 cast(StoredField | Related, field).unset,
-                TOLD_AS_STORED.get(type(field)),
+                AS_STORED.get(type(field)),
                 _as_it_is if isinstance(field, Related) else field._serialize,
             )
             for name, field in self.dump_fields.items()
         ]
 
 
-def _as_it_is(value: Any, attribute: str, row: dict[str, Any]) -> Any:
+def _as_it_is(value: Any, column: str, row: dict[str, Any]) -> Any:
     return value
+
+
+class EntitySchema(RowSchema):
+    """A schema of rows of one table; broken values are reported with its name."""
+
+    table: ClassVar[str]
 
 
 class BudgetSchema(EntitySchema):
     table = "governance_budgets"
 
-    id = Text()
-    max_limit = Number()
-    reset_duration = Text()
-    calendar_aligned = Flag()
-    last_reset = Timestamp()
-    current_usage = Number()
-    config_hash = Text()
-    created_at = Timestamp()
-    updated_at = Timestamp()
-    team_id = Text(LEFT_OUT)
-    virtual_key_id = Text(LEFT_OUT)
-    provider_config_id = Number(LEFT_OUT)
-    customer_id = Text(LEFT_OUT)
+    id = Text(help="Identifies the budget.")
+    max_limit = Number(help="How much may be used in a period, in US dollars.")
+    reset_duration = Text(
+        help="How long a period is: `30s`, `1h`, `1d`, `1w`, `1M`, `1Y`."
+    )
+    calendar_aligned = Flag(
+        help="Whether periods follow the calendar (UTC), not the last reset."
+    )
+    last_reset = Timestamp(help="When the present period began.")
+    current_usage = Number(help="How much is used in the present period.")
+    config_hash = Text(
+        help="A hash of the part of a config file that it came from, if any."
+    )
+    created_at = Timestamp(help="When it was created.")
+    updated_at = Timestamp(help="When it was last changed.")
+    team_id = Text(LEFT_OUT, help="The team it belongs to, if it is a team's.")
+    virtual_key_id = Text(
+        LEFT_OUT, help="The virtual key it belongs to, if it is a key's."
+    )
+    provider_config_id = Number(
+        LEFT_OUT, help="The provider config it belongs to, if it is one's."
+    )
+    customer_id = Text(
+        LEFT_OUT, help="The customer it belongs to, if it is a customer's."
+    )
 
 
 class RateLimitSchema(EntitySchema):
     table = "governance_rate_limits"
 
-    id = Text()
-    token_max_limit = Number(LEFT_OUT)
-    token_reset_duration = Text(LEFT_OUT)
-    token_current_usage = Number()
-    token_last_reset = Timestamp()
-    request_max_limit = Number(LEFT_OUT)
-    request_reset_duration = Text(LEFT_OUT)
-    request_current_usage = Number()
-    request_last_reset = Timestamp()
-    config_hash = Text()
-    created_at = Timestamp()
-    updated_at = Timestamp()
+    id = Text(help="Identifies the rate limit.")
+    token_max_limit = Number(LEFT_OUT, help="How many tokens may be used in a period.")
+    token_reset_duration = Text(LEFT_OUT, help="How long a period of tokens is.")
+    token_current_usage = Number(help="How many tokens are used in the present period.")
+    token_last_reset = Timestamp(help="When the present period of tokens began.")
+    request_max_limit = Number(
+        LEFT_OUT, help="How many requests may be made in a period."
+    )
+    request_reset_duration = Text(LEFT_OUT, help="How long a period of requests is.")
+    request_current_usage = Number(
+        help="How many requests are made in the present period."
+    )
+    request_last_reset = Timestamp(help="When the present period of requests began.")
+    config_hash = Text(
+        help="A hash of the part of a config file that it came from, if any."
+    )
+    created_at = Timestamp(help="When it was created.")
+    updated_at = Timestamp(help="When it was last changed.")
 
 
 class ProviderKeySchema(EntitySchema):
     table = "config_keys"
 
-    id = Number()
-    name = Text()
-    provider_id = Number()
-    provider = Text()
-    key_id = Text()
-    value = EnvValue(values.env_value(None))
-    models = TextList(attribute="models_json")
-    weight = Number(None)
-    enabled = Flag(True)
-    use_for_batch_api = Flag()
-    created_at = Timestamp()
-    updated_at = Timestamp()
-    config_hash = Text()
-    azure_endpoint = EnvValue()
-    azure_client_id = EnvValue()
-    azure_client_secret = EnvValue()
-    azure_tenant_id = EnvValue()
-    vertex_project_id = EnvValue()
-    vertex_project_number = EnvValue()
-    vertex_region = EnvValue()
-    vertex_auth_credentials = EnvValue()
-    bedrock_access_key = EnvValue()
-    bedrock_secret_key = EnvValue()
-    bedrock_session_token = EnvValue()
-    bedrock_region = EnvValue()
-    bedrock_arn = EnvValue()
+    id = Number(help="Identifies the provider key in the database.")
+    name = Text(help="Its name.")
+    provider_id = Number(help="The id of its provider.")
+    provider = Text(help="The name of its provider.")
+    key_id = Text(help="Identifies the key in the gateway's configuration.")
+    value = EnvValue(values.env_value(None), help="The provider's secret, never shown.")
+    models = TextList(attribute="models_json", help="The models that it is for.")
+    weight = Number(None, help="Its share of the requests, beside other keys'.")
+    enabled = Flag(True, help="Whether it is used.")
+    use_for_batch_api = Flag(help="Whether batches may use it.")
+    created_at = Timestamp(help="When it was created.")
+    updated_at = Timestamp(help="When it was last changed.")
+    config_hash = Text(
+        help="A hash of the part of a config file that it came from, if any."
+    )
+    azure_endpoint = EnvValue(help="Azure: the endpoint.")
+    azure_client_id = EnvValue(help="Azure: the client's id.")
+    azure_client_secret = EnvValue(help="Azure: the client's secret.")
+    azure_tenant_id = EnvValue(help="Azure: the tenant's id.")
+    vertex_project_id = EnvValue(help="Vertex AI: the project's id.")
+    vertex_project_number = EnvValue(help="Vertex AI: the project's number.")
+    vertex_region = EnvValue(help="Vertex AI: the region.")
+    vertex_auth_credentials = EnvValue(help="Vertex AI: the service account.")
+    bedrock_access_key = EnvValue(help="Bedrock: the access key.")
+    bedrock_secret_key = EnvValue(help="Bedrock: the secret key.")
+    bedrock_session_token = EnvValue(help="Bedrock: the session token.")
+    bedrock_region = EnvValue(help="Bedrock: the region.")
+    bedrock_arn = EnvValue(help="Bedrock: the resource's name (ARN).")
 
 
 class ModelBudgetSchema(EntitySchema):
     table = "governance_model_configs"
 
-    model_name = Text()
-    budgets = Related(BudgetSchema, many=True)
-    rate_limit = Related(RateLimitSchema)
+    model_name = Text(help="The model that these limits are for.")
+    budgets = Related(BudgetSchema, many=True, help="What may be spent on the model.")
+    rate_limit = Related(RateLimitSchema, help="How often the model may be used.")
 
 
 class ProviderConfigSchema(EntitySchema):
     table = "governance_virtual_key_provider_configs"
 
-    id = Number()
-    virtual_key_id = Text()
-    provider = Text()
-    weight = Number(None)
-    allowed_models = TextList()
-    blacklisted_models = TextList()
-    allow_all_keys = Flag()
-    rate_limit_id = Text(LEFT_OUT)
-    budgets = Related(BudgetSchema, many=True)
-    rate_limit = Related(RateLimitSchema)
-    keys = Related(ProviderKeySchema, many=True)
-    model_budgets = Related(ModelBudgetSchema, many=True)
+    id = Number(help="Identifies the provider config.")
+    virtual_key_id = Text(help="The virtual key it belongs to.")
+    provider = Text(help="The provider that the virtual key may use.")
+    weight = Number(
+        None, help="The provider's share of the requests, beside other providers'."
+    )
+    allowed_models = TextList(help="The models that may be used; `*` is all.")
+    blacklisted_models = TextList(help="The models that may not be used.")
+    allow_all_keys = Flag(help="Whether all keys of the provider may be used.")
+    rate_limit_id = Text(LEFT_OUT, help="The id of its rate limit.")
+    budgets = Related(BudgetSchema, many=True, help="All its budgets.")
+    rate_limit = Related(RateLimitSchema, help="Its rate limit.")
+    keys = Related(
+        ProviderKeySchema,
+        many=True,
+        help="The keys of the provider that may be used, unless all may.",
+    )
+    model_budgets = Related(
+        ModelBudgetSchema,
+        many=True,
+        help="Limits of single models; left out where there are none.",
+    )
 
 
-STDIO_CONFIG: dict[str, tuple[type, Show]] = {
-    "command": (str, values.mask_command),
-    "args": (list, values.mask_arguments),
-    "envs": (list, values.mask_variables),
-}
-TLS_CONFIG: dict[str, tuple[type, Show]] = {
-    "insecure_skip_verify": (bool, bool),
-    "ca_cert_pem": (str, values.mask_certificate),
-}
+class StdioConfigSchema(Schema):
+    command = Command(help="The program.")
+    args = Arguments(metadata=meaning("Its arguments."))
+    envs = Variables(metadata=meaning("The environment variables that it is given."))
+
+
+class TlsConfigSchema(Schema):
+    insecure_skip_verify = Flag(help="Whether any certificate is accepted.")
+    ca_cert_pem = Certificate(help="The certificates that are trusted, as PEM.")
 
 
 class McpClientSchema(EntitySchema):
     table = "config_mcp_clients"
 
-    client_id = Text()
-    name = Text()
-    is_code_mode_client = Flag()
-    connection_string = ConnectionString()
-    stdio_config = JsonShape(STDIO_CONFIG, attribute="stdio_config_json")
-    tls_config = JsonShape(TLS_CONFIG, attribute="tls_config_json")
-    oauth_config_id = Text(LEFT_OUT)
-    headers = Headers(attribute="headers_json")
-    tools_to_execute = TextList(attribute="tools_to_execute_json")
-    tools_to_auto_execute = TextList(attribute="tools_to_auto_execute_json")
-    tool_pricing = JsonText(dict, attribute="tool_pricing_json")
-    allow_on_all_virtual_keys = Flag()
-    per_user_header_keys = TextList(attribute="per_user_header_keys_json")
-    disabled = Flag()
+    client_id = Text(help="Identifies the client in the gateway's configuration.")
+    name = Text(help="Its name.")
+    is_code_mode_client = Flag(
+        help="Whether its tools are called by code that the model writes."
+    )
+    connection_string = ConnectionString(
+        help="The server's URL, with credentials masked as `***`."
+    )
+    stdio_config = JsonShape(
+        StdioConfigSchema,
+        attribute="stdio_config_json",
+        help="The command that runs the server, with credentials masked.",
+    )
+    tls_config = JsonShape(
+        TlsConfigSchema,
+        attribute="tls_config_json",
+        help="How the server's certificate is checked.",
+    )
+    oauth_config_id = Text(LEFT_OUT, help="The id of its OAuth configuration.")
+    headers = Headers(
+        attribute="headers_json",
+        help="The headers that are sent to the server, by name.",
+    )
+    tools_to_execute = TextList(
+        attribute="tools_to_execute_json",
+        help="The tools that may be called; `*` is all.",
+    )
+    tools_to_auto_execute = TextList(
+        attribute="tools_to_auto_execute_json",
+        help="The tools that are called without asking.",
+    )
+    tool_pricing = JsonText(
+        dict,
+        attribute="tool_pricing_json",
+        help="What a call of a tool costs, by the tool's name.",
+    )
+    allow_on_all_virtual_keys = Flag(help="Whether all virtual keys may use it.")
+    per_user_header_keys = TextList(
+        attribute="per_user_header_keys_json",
+        help="The headers whose values each user gives.",
+    )
+    disabled = Flag(help="Whether it is switched off.")
 
 
 class McpConfigSchema(EntitySchema):
     table = "governance_virtual_key_mcp_configs"
 
-    id = Number()
-    virtual_key_id = Text()
-    mcp_client_id = Number()
-    mcp_client_name = Filled()
-    mcp_client = Related(McpClientSchema)
-    tools_to_execute = TextList()
+    id = Number(help="Identifies the MCP config.")
+    virtual_key_id = Text(help="The virtual key it belongs to.")
+    mcp_client_id = Number(help="The id of the MCP client, in the database.")
+    mcp_client_name = Filled(help="The name of the MCP client.")
+    mcp_client = Related(
+        McpClientSchema, help="The MCP client that the virtual key may use."
+    )
+    tools_to_execute = TextList(
+        help="The client's tools that the key may call; `*` is all."
+    )
 
 
 class VirtualKeySchema(EntitySchema):
     table = "governance_virtual_keys"
 
-    id = Text()
-    name = Text()
-    value = Filled()
-    description = Text()
-    is_active = Flag(True)
-    provider_configs = Related(ProviderConfigSchema, many=True)
-    mcp_configs = Related(McpConfigSchema, many=True)
-    calendar_aligned = Flag()
-    team_id = Text(LEFT_OUT)
-    customer_id = Text(LEFT_OUT)
-    rate_limit_id = Text(LEFT_OUT)
-    team = Related(lambda: TeamSchema())
-    customer = Related(lambda: CustomerSchema())
-    budgets = Related(BudgetSchema, many=True)
-    rate_limit = Related(RateLimitSchema)
-    created_by_user_id = Text(LEFT_OUT)
-    model_budgets = Related(ModelBudgetSchema, many=True)
-    expires_at = Expiry()
-    config_hash = Text()
-    created_at = Timestamp()
-    updated_at = Timestamp()
+    id = Text(help="Identifies the virtual key.")
+    name = Text(help="Its name.")
+    value = Filled(
+        help="The credential itself: masked for virtual keys, empty if encrypted."
+    )
+    description = Text(help="What it is for.")
+    is_active = Flag(True, help="Whether the gateway accepts it.")
+    provider_configs = Related(
+        ProviderConfigSchema, many=True, help="The providers that it may use."
+    )
+    mcp_configs = Related(
+        McpConfigSchema, many=True, help="The MCP clients that it may use."
+    )
+    calendar_aligned = Flag(
+        help="Whether periods follow the calendar (UTC), not the last reset."
+    )
+    team_id = Text(LEFT_OUT, help="The team it belongs to.")
+    customer_id = Text(LEFT_OUT, help="The customer it belongs to directly.")
+    rate_limit_id = Text(LEFT_OUT, help="The id of its rate limit.")
+    team = Related(
+        lambda: TeamSchema(), help="Empty: that it has a team; the key stands in it."
+    )
+    customer = Related(
+        lambda: CustomerSchema(),
+        help="Empty: that it has a customer; the key stands in it.",
+    )
+    budgets = Related(
+        BudgetSchema,
+        many=True,
+        help="All its budgets, but those of provider configs and models.",
+    )
+    rate_limit = Related(RateLimitSchema, help="Its rate limit.")
+    created_by_user_id = Text(LEFT_OUT, help="Who created it.")
+    model_budgets = Related(
+        ModelBudgetSchema,
+        many=True,
+        help="Limits of single models; left out where there are none.",
+    )
+    expires_at = Expiry(help="When it ends; left out where it never does.")
+    config_hash = Text(
+        help="A hash of the part of a config file that it came from, if any."
+    )
+    created_at = Timestamp(help="When it was created.")
+    updated_at = Timestamp(help="When it was last changed.")
 
 
 class TeamSchema(EntitySchema):
     table = "governance_teams"
 
-    id = Text()
-    name = Text()
-    customer_id = Text(LEFT_OUT)
-    budget_id = Text(LEFT_OUT)
-    rate_limit_id = Text(LEFT_OUT)
-    customer = Related(lambda: CustomerSchema())
-    budget = Related(BudgetSchema)
-    budgets = Related(BudgetSchema, many=True)
-    rate_limit = Related(RateLimitSchema)
-    virtual_keys = Related(VirtualKeySchema, many=True)
-    calendar_aligned = Flag()
-    virtual_key_count = Number()
-    profile = JsonText(dict)
-    config = JsonText(dict)
-    claims = JsonText(dict)
-    config_hash = Text()
-    created_at = Timestamp()
-    updated_at = Timestamp()
+    id = Text(help="Identifies the team.")
+    name = Text(help="Its name.")
+    customer_id = Text(LEFT_OUT, help="The customer it belongs to.")
+    budget_id = Text(
+        LEFT_OUT, help="The id of its budget, of the first if there are several."
+    )
+    rate_limit_id = Text(LEFT_OUT, help="The id of its rate limit.")
+    customer = Related(
+        lambda: CustomerSchema(),
+        help="Its customer, whole; empty within that customer.",
+    )
+    budget = Related(BudgetSchema, help="The budget that `budget_id` names.")
+    budgets = Related(BudgetSchema, many=True, help="All its budgets.")
+    rate_limit = Related(RateLimitSchema, help="Its rate limit.")
+    virtual_keys = Related(
+        VirtualKeySchema, many=True, help="The virtual keys that belong to it."
+    )
+    calendar_aligned = Flag(
+        help="Whether periods follow the calendar (UTC), not the last reset."
+    )
+    virtual_key_count = Number(help="How many virtual keys belong to it.")
+    profile = JsonText(dict, help="Anything that is known of it.")
+    config = JsonText(dict, help="Anything that is configured for it.")
+    claims = JsonText(
+        dict, help="Claims of identity providers that make someone its member."
+    )
+    config_hash = Text(
+        help="A hash of the part of a config file that it came from, if any."
+    )
+    created_at = Timestamp(help="When it was created.")
+    updated_at = Timestamp(help="When it was last changed.")
 
 
 class CustomerSchema(EntitySchema):
     table = "governance_customers"
 
-    id = Text()
-    name = Text()
-    budget_id = Text(LEFT_OUT)
-    rate_limit_id = Text(LEFT_OUT)
-    budget = Related(BudgetSchema)
-    budgets = Related(BudgetSchema, many=True)
-    rate_limit = Related(RateLimitSchema)
-    calendar_aligned = Flag()
-    virtual_key_count = Number()
-    teams = Related(TeamSchema, many=True)
-    virtual_keys = Related(VirtualKeySchema, many=True)
-    config_hash = Text()
-    created_at = Timestamp()
-    updated_at = Timestamp()
+    id = Text(help="Identifies the customer.")
+    name = Text(help="Its name.")
+    budget_id = Text(
+        LEFT_OUT, help="The id of its budget, of the first if there are several."
+    )
+    rate_limit_id = Text(LEFT_OUT, help="The id of its rate limit.")
+    budget = Related(BudgetSchema, help="The budget that `budget_id` names.")
+    budgets = Related(BudgetSchema, many=True, help="All its budgets.")
+    rate_limit = Related(RateLimitSchema, help="Its rate limit.")
+    calendar_aligned = Flag(
+        help="Whether periods follow the calendar (UTC), not the last reset."
+    )
+    virtual_key_count = Number(help="How many virtual keys belong to it directly.")
+    teams = Related(
+        TeamSchema, many=True, help="Its teams, each with its virtual keys."
+    )
+    virtual_keys = Related(
+        VirtualKeySchema,
+        many=True,
+        help="The virtual keys that belong to it directly, and to no team.",
+    )
+    config_hash = Text(
+        help="A hash of the part of a config file that it came from, if any."
+    )
+    created_at = Timestamp(help="When it was created.")
+    updated_at = Timestamp(help="When it was last changed.")
 
 
 class TeamsAnswerSchema(Schema):
-    teams = Related(TeamSchema, many=True)
-    count = fields.Integer()
-    total_count = fields.Integer()
-    limit = fields.Integer()
-    offset = fields.Integer()
+    teams = Related(TeamSchema, many=True, help="The teams that the caller sees.")
+    count = mm.Integer(metadata=meaning("How many this answer has."))
+    total_count = mm.Integer(metadata=meaning("How many match, before paging."))
+    limit = mm.Integer(
+        metadata=meaning("How many a page has; `count` where the answer is whole.")
+    )
+    offset = mm.Integer(metadata=meaning("How many were passed over."))
 
 
 class CustomersAnswerSchema(Schema):
-    customers = Related(CustomerSchema, many=True)
-    count = fields.Integer()
-    total_count = fields.Integer()
-    limit = fields.Integer()
-    offset = fields.Integer()
+    customers = Related(CustomerSchema, many=True, help="The customers.")
+    count = mm.Integer(metadata=meaning("How many this answer has."))
+    total_count = mm.Integer(metadata=meaning("How many match, before paging."))
+    limit = mm.Integer(
+        metadata=meaning("How many a page has; `count` where the answer is whole.")
+    )
+    offset = mm.Integer(metadata=meaning("How many were passed over."))
 
 
 @dataclass(frozen=True)
 class Query:
-    """What a request asks of a list. `paged` when it used a paging parameter."""
+    """The parameters of a request for a list; `paged` if any of paging is there."""
 
     customer_id: str = ""
     from_memory: bool = field(default=False, compare=False)  # the answer is the same
@@ -516,7 +445,7 @@ class Query:
     offset: int = 0
 
 
-class TrueOrFalse(fields.Field):
+class TrueOrFalse(mm.Field):
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> bool:
         try:
             return {"true": True, "1": True, "false": False, "0": False}[value.lower()]
@@ -524,7 +453,7 @@ class TrueOrFalse(fields.Field):
             raise ValidationError("takes true, false, 1 or 0") from None
 
 
-class WholeNumber(fields.Field):
+class WholeNumber(mm.Field):
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> int:
         if re.fullmatch("[0-9]+", value, re.ASCII) is None:
             raise ValidationError("takes a whole number, zero or more")
@@ -535,10 +464,14 @@ class WholeNumber(fields.Field):
 
 
 class CustomersQuerySchema(Schema):
-    from_memory = TrueOrFalse()
-    limit = WholeNumber()
-    offset = WholeNumber()
-    search = fields.String()
+    from_memory = TrueOrFalse(
+        metadata=meaning("Whether to answer from memory, without the database.")
+    )
+    limit = WholeNumber(
+        metadata=meaning("How many at most: 25 unless given, 25 for 0, 100 above.")
+    )
+    offset = WholeNumber(metadata=meaning("How many to pass over."))
+    search = mm.String(metadata=meaning("A part of the name, in any case."))
 
     class Meta:
         unknown = EXCLUDE
@@ -555,29 +488,40 @@ class CustomersQuerySchema(Schema):
 
 
 class TeamsQuerySchema(CustomersQuerySchema):
-    customer_id = fields.String()
+    customer_id = mm.String(metadata=meaning("Only the teams of this customer."))
 
 
 class ErrorDetailSchema(Schema):
-    type = fields.String(dump_default="")
-    code = fields.String()
-    message = fields.String()
-    param = fields.String(dump_default="")
-    event_id = fields.String()
+    type = mm.String(dump_default="", metadata=meaning("Always empty."))
+    code = mm.String(metadata=meaning("What went wrong, for programs."))
+    message = mm.String(metadata=meaning("What went wrong, for people."))
+    param = mm.String(
+        dump_default="",
+        metadata=meaning("The parameter that is to blame; empty if none is."),
+    )
+    event_id = mm.String(metadata=meaning("The request's id."))
 
 
 class ErrorExtraFieldsSchema(Schema):
-    provider = fields.String(dump_default="")
-    model_requested = fields.String(dump_default="")
-    request_type = fields.String(dump_default="")
+    provider = mm.String(
+        dump_default="", metadata=meaning("Always empty, as of no model request.")
+    )
+    model_requested = mm.String(dump_default="", metadata=meaning("Always empty, too."))
+    request_type = mm.String(dump_default="", metadata=meaning("Always empty, too."))
 
 
 class ErrorSchema(Schema):
     """The teams document's error body; the only one that is answered."""
 
-    event_id = fields.String()
-    type = fields.String(dump_default="")
-    is_bifrost_error = fields.Boolean(dump_default=False)  # as the gateway sends it
-    status_code = fields.Integer()
-    error = fields.Nested(ErrorDetailSchema)
-    extra_fields = fields.Nested(ErrorExtraFieldsSchema)
+    event_id = mm.String(
+        metadata=meaning("The request's id, as `X-Request-Id` has it.")
+    )
+    type = mm.String(dump_default="", metadata=meaning("Always empty."))
+    is_bifrost_error = mm.Boolean(
+        dump_default=False, metadata=meaning("Always false, as the gateway sends it.")
+    )
+    status_code = mm.Integer(metadata=meaning("The status, as in the headers."))
+    error = mm.Nested(ErrorDetailSchema, metadata=meaning("What went wrong."))
+    extra_fields = mm.Nested(
+        ErrorExtraFieldsSchema, metadata=meaning("The gateway's; all empty.")
+    )

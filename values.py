@@ -1,5 +1,6 @@
-"""How single stored values read in an answer. Knows no tables and no schemas."""
+"""Single values: read as they are stored, checked, masked. Knows no tables."""
 
+import hashlib
 import math
 import re
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,8 @@ import orjson
 ZERO_TIME = "0001-01-01T00:00:00Z"  # Go's zero time, which the gateway shows for unset
 MASK = "***"
 DEEPEST = 200  # levels of stored JSON; orjson writes no more than 254
+
+VALUE_PREFIX = "sk-bf-"  # what every virtual key's value begins with
 
 _EPOCH = datetime(1970, 1, 1)
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
@@ -74,7 +77,7 @@ def _date_time(seconds: int) -> str:
 
 
 def _unix_instant(count: int) -> tuple[int, int]:
-    """Return what an integer stands for: seconds since 1970, or smaller units.
+    """Return the time an integer stands for: seconds since 1970, or smaller units.
 
     Go's drivers read it as milliseconds above 10^12; what would then be beyond the year
     9999 counts micro- or nanoseconds.
@@ -105,7 +108,7 @@ def _parsed(timestamp: str) -> tuple[str, datetime, int, str]:
 
 
 def has_passed(expires_at: Any, now: datetime) -> bool:
-    """Whether a stored time (a key's `expires_at`) has passed; unset never does.
+    """Return whether a stored time (a key's `expires_at`) has passed; unset never does.
 
     A time that cannot be read has passed: with credentials, doubt is a no.
     """
@@ -121,14 +124,35 @@ def has_passed(expires_at: Any, now: datetime) -> bool:
 
 
 def stored_time(nanoseconds: int) -> str:
-    """A Unix time as gateways store it."""
+    """Return a Unix time as gateways store it."""
     seconds, fraction = divmod(nanoseconds, 10**9)
     moment = datetime.fromtimestamp(seconds, UTC)
     return f"{moment:%Y-%m-%d %H:%M:%S}.{fraction:09}+00:00"
 
 
+# As gateways parse them: Go's units, or a calendar unit after them, or a word.
+_NUMBER = r"(?:\d+(?:\.\d*)?|\.\d+)"
+_UNITS = rf"(?:{_NUMBER}(?:ns|us|µs|μs|ms|s|m|h))"
+_DURATION = re.compile(
+    rf"\+?(?:{_UNITS}+|{_UNITS}*{_NUMBER}[dwMQY])|(?i:daily|weekly|monthly|yearly)",
+    re.ASCII,
+)
+
+
+def duration_problem(text: object) -> str | None:
+    """Return what is wrong with a reset duration, if anything is."""
+    if not isinstance(text, str) or _DURATION.fullmatch(text) is None:
+        return (
+            "is no duration; it takes Go's units (90s, 1h30m), d, w, M, Q, Y (1d), or"
+            " daily, weekly, monthly, yearly"
+        )
+    if text[0] in "+.0123456789" and not any(digit in "123456789" for digit in text):
+        return "must be above zero"
+    return None
+
+
 def number(value: object) -> int | float:
-    """A stored number, whole ones as integers; integers stay exact to 64 bits."""
+    """Return a stored number, a whole one as an integer, exact to 64 bits."""
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError("is not a finite number")
@@ -140,14 +164,14 @@ def number(value: object) -> int | float:
 
 
 def text(value: Any) -> str:
-    """A stored text; SQLite may hold bytes or a number in its place."""
+    """Return a stored text; SQLite may hold bytes or a number in its place."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     return "" if value is None else str(value)
 
 
 def whole_numbers(value: Any, depth: int = 0) -> Any:
-    """The same JSON value with whole numbers written without a fraction."""
+    """Return a JSON value with its whole numbers as integers."""
     if isinstance(value, float):
         return number(value)
     if depth > DEEPEST:
@@ -160,7 +184,7 @@ def whole_numbers(value: Any, depth: int = 0) -> Any:
 
 
 def flag(value: Any) -> bool:
-    """A stored boolean: 0 and 1, or the words that databases write for them."""
+    """Return a stored boolean: 0 and 1, or the words that databases write for them."""
     if isinstance(value, str):
         value = {"true": 1, "t": 1, "false": 0, "f": 0}.get(value.lower(), value)
     if value not in (0, 1):
@@ -180,7 +204,7 @@ def reference(stored: object) -> str:
 
 
 def secret_text(stored: Any) -> Any:
-    """Return what a secret is stored as: where it is read from, else its value."""
+    """Return where a secret is read from, or else its value, as they are stored."""
     secret = _secret_object(stored)
     return stored if secret is None else reference(secret) or secret.get("value")
 
@@ -197,21 +221,31 @@ def _secret_object(stored: object) -> dict[str, Any] | None:
     return stored
 
 
+def json_text(value: Any) -> str:
+    """Return a value as a JSON column stores it."""
+    return orjson.dumps(value).decode()
+
+
+def value_hash(value: str) -> str:
+    """Return the SHA-256 of a virtual key's value, by which gateways find it."""
+    return hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def env_value(value: object) -> dict[str, Any]:
-    """Return what is shown of a provider's secret: where it is read from, if it is."""
+    """Return where a provider's secret is read from, as answers show it."""
     env_var = reference(value)
     return {"value": "", "env_var": env_var, "from_env": env_var.startswith("env.")}
 
 
 def mask_value(value: str) -> str:
-    """A virtual key's value as a virtual-key caller sees it."""
+    """Return a virtual key's value as a virtual-key caller sees it."""
     if len(value) <= 8:
         return "*" * len(value)
     return f"{value[:4]}{'*' * 24}{value[-4:]}"
 
 
 def mask_url(text: str) -> str:
-    """A URL without what could be a credential: userinfo and every query value."""
+    """Return a URL without possible credentials: userinfo and every query value."""
     if text.startswith(_REFERENCES):
         return text
     text = _USERINFO.sub(rf"\1{MASK}@", text)
@@ -229,7 +263,7 @@ def _mask_parameter(parameter: str) -> str:
 
 
 def mask_arguments(arguments: list[str]) -> list[str]:
-    """A command's arguments without what could be a credential.
+    """Return a command's arguments without possible credentials.
 
     That is what `NAME=VALUE`, `--name=value` and `--name value` say under a name such
     as API_KEY, and what URLs hide.
@@ -253,16 +287,16 @@ def _mask_argument(argument: str) -> str:
 
 
 def mask_variables(variables: list[str]) -> list[str]:
-    """Environment variables, each `NAME` or `NAME=VALUE`, without their values."""
+    """Return environment variables, each `NAME` or `NAME=VALUE`, without values."""
     parts = (variable.partition("=") for variable in variables)
     return [f"{name}={MASK}" if equals else name for name, equals, _ in parts]
 
 
 def mask_command(command: str) -> str:
-    """A command as it is shown, should it hold arguments, too."""
+    """Return a command without possible credentials, should it hold arguments."""
     return " ".join(mask_arguments(command.split(" ")))
 
 
 def mask_certificate(pem: str) -> str:
-    """Certificates are public and shown; not a private key that stands among them."""
+    """Return certificates, which are public; `***` if a private key is among them."""
     return MASK if "PRIVATE KEY" in pem else pem

@@ -15,6 +15,7 @@ from benchmarks.authentication import tell_authentication
 from benchmarks.changing import tell_changes
 from benchmarks.comparing import tell_gzip, tell_load, tell_workers
 from benchmarks.crowds import tell_demo, tell_memory, tell_slow_readers
+from benchmarks.fixture import tell_fixture
 from benchmarks.launch import tell_launch
 from benchmarks.moments import tell_moments
 from benchmarks.sample import SIZES, make_sample
@@ -34,7 +35,7 @@ def main() -> None:
     for teams in (*usual, large) if os.environ.get("LARGE") else usual:
         with tempfile.TemporaryDirectory() as folder:
             measure(teams, Path(folder))
-    for tell in (tell_demo, tell_small, tell_launch):
+    for tell in (tell_demo, tell_small, tell_launch, tell_fixture):
         with tempfile.TemporaryDirectory() as folder:
             tell(Path(folder))
     report.say(f"All of it took {(time.monotonic() - began) / 60:.1f} minutes.")

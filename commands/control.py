@@ -9,7 +9,6 @@ from typing import Any
 import orjson
 from flask import Flask
 
-from addresses import Address
 from errors import ApiError
 from settings import Settings
 from store.encryption import Encryption
@@ -31,7 +30,15 @@ def add_faults(app: Flask, *, by_header: bool) -> None:
     app.extensions["connections"].append(partial(FaultyConnections, faults))
 
 
-def add_control(app: Flask, database: Path | None, jwt_secret: bytes) -> str:
+def make_empty(database: Path) -> None:
+    """Make a database of ours with nothing in it."""
+    from store.own import FLEETING
+    from transfer.loading import load_document
+
+    load_document({}, NAME, database, pragmas=FLEETING)
+
+
+def add_control(app: Flask, database: Path | None) -> str:
     """Add the control routes to an application that has faults; return their token.
 
     `database` is ours, to load into; without one the application reads a gateway's.
@@ -42,7 +49,9 @@ def add_control(app: Flask, database: Path | None, jwt_secret: bytes) -> str:
     loading = None
     if database is not None:
         loading = _Loading(database, app.extensions["encryption"])
-    control = Control(loading, settings.database, settings.access_database, jwt_secret)
+    control = Control(
+        loading, settings.database, settings.access_database, settings.jwt_secret
+    )
     add_routes(app, control)
     return control.token
 
@@ -50,7 +59,7 @@ def add_control(app: Flask, database: Path | None, jwt_secret: bytes) -> str:
 class _Loading:
     """Loads documents into our database."""
 
-    def __init__(self, database: Address, encryption: Encryption) -> None:
+    def __init__(self, database: Path, encryption: Encryption) -> None:
         self._database = database
         self._encryption = encryption
 
@@ -73,6 +82,7 @@ class _Loading:
         return counts | {"notes": loaded.notes if document != b"{}" else []}
 
     def _load_json(self, document: bytes, empty: bool) -> Any:
+        from store.own import FLEETING
         from transfer.loading import load_document
 
         try:
@@ -80,8 +90,14 @@ class _Loading:
         except orjson.JSONDecodeError as problem:
             place = f"line {problem.lineno}, column {problem.colno}"
             raise _wrong([f"{NAME}: {place}: is not JSON: {problem.msg}"]) from None
-        database, encryption = self._database, self._encryption
-        return load_document(parsed, NAME, database, fresh=empty, encryption=encryption)
+        return load_document(
+            parsed,
+            NAME,
+            self._database,
+            fresh=empty,
+            encryption=self._encryption,
+            pragmas=FLEETING,
+        )
 
     def _load_database(self, document: bytes, empty: bool) -> Any:
         from transfer.loading import LoadError, load_files

@@ -10,7 +10,7 @@ from flask import Flask, current_app
 from addresses import Address
 from callers import api_keys, tokens
 from commands.running import current_settings, fail
-from commands.serve import begin, run_service, serving_options
+from commands.serve import prepare, run_service, serving_options
 from settings import SETTINGS, Settings
 from store.failures import DatabaseUnavailable
 
@@ -24,13 +24,13 @@ def demo(**given: Any) -> None:
     """Serve, with demo data where there is no database yet, and print curl lines."""
     from web.server import end_process
 
-    options = begin(**given)
+    options = prepare(**given)
     settings = current_settings()
     default = Path(SETTINGS["database"].default)
     if settings.database == default and not default.exists():
         _load_demo(settings.database)
     try:
-        key = _demo_key(settings)
+        key = demo_key(settings)
     except (api_keys.ApiKeyError, DatabaseUnavailable) as problem:
         fail(str(problem))
     paths = ("/api/governance/teams", "/api/governance/customers")
@@ -49,7 +49,7 @@ def _load_demo(database: Path) -> None:
         fail(str(problem))
 
 
-def _demo_key(settings: Settings) -> str:
+def demo_key(settings: Settings) -> str:
     """A management API key that works and can be shown: kept in a file beside them."""
     file = _demo_key_file(settings.access_database)
     reader = api_keys.ApiKeyReader(settings.access_database)

@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from flask import Flask, current_app
 
 from addresses import Address, PostgresUrl
+from commands.control import add_control, add_faults, make_empty
 from commands.data import Source, load_into
 from commands.running import current_encryption, fail, program
 from commands.stand_in import StandIn
@@ -20,6 +21,7 @@ from settings import Settings
 from store.failures import DatabaseUnavailable
 from store.files import replace_file
 from store.locations import is_database
+from transfer.sources import STANDARD_INPUT
 from web.interrupts import STARTED_BY
 
 if TYPE_CHECKING:
@@ -69,36 +71,53 @@ def serving_options(function: Any) -> Any:
 @click.option("--print-key", is_flag=True, help="Make an API key for this run alone.")
 @click.option("--wait", is_flag=True, help="Wait for a database that is not there yet.")
 @click.option("--metrics", is_flag=True, help="Answer /metrics, for Prometheus.")
+@click.option("--control", is_flag=True, help="Let tests drive it, under /_control/.")
+@click.option(
+    "--faults", is_flag=True, help="Fail if asked to, as by Prefer: code=503."
+)
 def serve(
     files: tuple[Address, ...],
     print_key: bool,
     wait: bool,
     metrics: bool,
+    control: bool,
+    faults: bool,
     **given: Any,
 ) -> None:
     """Serve the two lists; prints "ready {...}" once they answer.
 
     With FILES, serve a gateway's database (a file, or postgresql://…) where it is; load
-    any others, as `load` does, into a private database that is gone at the end.
+    any others, as `load` does, into a private database that is gone at the end. With
+    --control and no FILES, that database is empty.
     """
     from web.server import end_process
 
-    options = begin(**given)
+    options = prepare(**given)
+    if control and options.workers > 1:
+        fail("--control takes one worker: what it changes is kept in one process")
     with StandIn() as stand_in:
         if _is_served_in_place(files, wait):
             stand_in.serve_in_place(files[0])
         elif files:
             _load(files, stand_in.use_private_database())
-        if print_key:
+        elif control:
+            make_empty(stand_in.use_private_database())
+        if control:
+            stand_in.use_private_secret()
+        if print_key or control:
             stand_in.use_private_keys()
         app = _application(stand_in.settings)
         if metrics:
             _add_metrics(app)
+        if control or faults:
+            add_faults(app, by_header=faults)
+        if control:
+            stand_in.ready["control_token"] = add_control(app, stand_in.database)
         status = run_service(app, options, ready=stand_in.ready, wait=wait)
     end_process(status)
 
 
-def begin(**given: Any) -> Options:
+def prepare(**given: Any) -> Options:
     """Return the options that were given, and take care of those that count at once."""
     options = Options(**given)
     if options.exit_with_parent:
@@ -185,6 +204,8 @@ def _is_served_in_place(files: tuple[Address, ...], wait: bool) -> bool:
     if len(files) != 1:
         return False
     (file,) = files
+    if file == STANDARD_INPUT:
+        return False
     if isinstance(file, PostgresUrl) or is_database(file):
         return True
     return wait and (not file.exists() or (file.is_file() and not file.stat().st_size))

@@ -6,6 +6,7 @@ it is removed when the run ends; those of runs that were killed, by a later run.
 
 import fcntl
 import os
+import secrets
 import shutil
 import signal
 import tempfile
@@ -64,6 +65,10 @@ class StandIn:
         self.database = self.folder() / "governance.db"
         self.settings["GOVERNANCE_DATABASE"] = str(self.database)
         return self.database
+
+    def use_private_secret(self) -> None:
+        """Have tokens signed with a secret of this run only, which is kept nowhere."""
+        self.settings["GOVERNANCE_JWT_SECRET"] = secrets.token_hex(32)
 
     def use_private_keys(self) -> str:
         """Have API keys of this run only; make one, for the ready line, and return it.

@@ -1,4 +1,4 @@
-"""What generated data is made of: words, numbers, and the choices of a seed."""
+"""The words and numbers of generated data, and the choices of a seed."""
 
 import random
 from collections import namedtuple
@@ -113,7 +113,7 @@ class Draws:
         return items[self.below(len(items))]
 
     def pick_early(self, items: Sequence[T]) -> T:
-        """One of the items, the first ones far more often than the last."""
+        """Return one of the items, the first ones far more often than the last."""
         share = self.share()
         return items[int(share * share * len(items))]
 
@@ -122,7 +122,7 @@ class Draws:
         return [left.pop(self.below(len(left))) for _ in range(min(count, len(left)))]
 
     def deal(self, cards: tuple[T, ...]) -> T:
-        """One of the cards; all of them come before one comes again."""
+        """Return one of the cards; all of them come before one comes again."""
         hand = self._hands.setdefault(cards, [])
         if not hand:
             hand += cards
@@ -130,7 +130,7 @@ class Draws:
         return card
 
     def usage(self, limit: float) -> float:
-        """How much of a limit is used: nothing, some, nearly all, too much."""
+        """Return the used part of a limit: nothing, some, nearly all, too much."""
         low, high = self.deal(USAGES)
         return limit * (low + (high - low) * self.share())
 

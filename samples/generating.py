@@ -33,11 +33,11 @@ def generate(
     encryption: Encryption | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, int]:
-    """Fill our own database; how many there are of each thing then.
+    """Fill our own database; return how many there are of each thing then.
 
-    `teams` is the average of a customer, `keys` that of a team. `progress` is told how
-    many virtual keys are made, and of how many. With `replace`, what is there goes.
-    Raises GenerateError and NotOurs, and then nothing has changed.
+    `teams` is the average of a customer, `keys` that of a team. `progress` is called
+    with how many virtual keys are made, and of how many. With `replace`, what is there
+    goes. Raises GenerateError and NotOurs, and then nothing has changed.
     """
     teams *= customers
     keys *= teams

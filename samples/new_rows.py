@@ -18,7 +18,7 @@ class NewRows:
         }
 
     def add(self, model: models.Model, **values: Any) -> int:
-        """Add a row; its number, which is its id if none is given.
+        """Add a row; return its number, which is its id if none is given.
 
         It is in the table after the next `write`. Other columns are NULL.
         """

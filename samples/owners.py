@@ -33,9 +33,7 @@ from samples.choices import (
 from samples.new_rows import NewRows
 from samples.providers import add_mcp_clients, add_providers
 from store.relations import VIRTUAL_KEY
-from transfer.config_fields import VALUE_PREFIX, value_hash
-from transfer.load_members import json_text
-from values import stored_time
+from values import VALUE_PREFIX, json_text, stored_time, value_hash
 
 # What budgets and virtual keys belong to: the column that names it, its id, how its
 # people speak.
@@ -44,7 +42,7 @@ NOBODY = Owner("customer_id", None, ENGLISH)
 
 
 class Invention:
-    """One run: who owns what, and a clock that goes on with every new thing.
+    """One run: the owners so far, and a clock that goes on with every new thing.
 
     Owners are kept by the card that deals them; "main" is the one customer that has
     most of the virtual keys.
@@ -173,7 +171,7 @@ class Invention:
         self._add_budgets(config, draws.deal(RARELY), 1, aligned)
 
     def _add_model_config(self, key_id: str, provider: str) -> None:
-        """Add what a virtual key may spend on one model."""
+        """Add a model config: the limits of a virtual key for one model."""
         itself = Owner("model_config_id", self._draws.uuid(), ENGLISH)
         self._rows.add(
             models.ModelConfig,
@@ -200,11 +198,11 @@ class Invention:
     def _add_budgets(
         self, owner: Owner, count: int, scale: int, aligned: int | None = None
     ) -> int:
-        """Add an owner's budgets; whether they, and so the owner, are calendar-aligned.
+        """Add an owner's budgets; return whether both are calendar-aligned.
 
         Those of a provider config are as its virtual key is: `aligned`.
         """
-        if aligned is None:  # nobody could tell from an older gateway without a budget
+        if aligned is None:  # an older gateway without a budget does not say
             aligned = self._draws.deal((1, 0, 0)) if count else 0
         for period in self._draws.some(PERIODS, count):
             limit = self._draws.pick(AMOUNTS) * scale
@@ -222,7 +220,7 @@ class Invention:
         return aligned
 
     def _add_rate_limit(self, scale: int) -> str | None:
-        """Add a rate limit with both halves or one, if any; its id."""
+        """Add a rate limit with both halves or one, if any; return its id."""
         halves = self._draws.deal(HALVES)
         if not halves:
             return None
@@ -255,7 +253,7 @@ class Invention:
         return f"{kind}-{word.lower().replace(' ', '-')}-{number + 1}"
 
     def _name(self, kind: str, name: str, more: Sequence[str], number: int) -> str:
-        """The name, now and then a very long one; unlike all others of its kind."""
+        """Return a name unlike all others of its kind, now and then a very long one."""
         name = self._lengthened(name, more)
         if (kind, name) in self._names:
             name = f"{name} {number + 1}"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import models
 from samples.choices import MCP_CLIENTS, PROVIDERS, WEIGHTS, Draws
 from samples.new_rows import NewRows
-from transfer.load_members import json_text
+from values import json_text
 
 Tick = Callable[[], None]
 

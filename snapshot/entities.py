@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 import values
+from fields import report_broken
 from models import Row
 from schemas import (
     BudgetSchema,
@@ -19,7 +20,6 @@ from schemas import (
     RateLimitSchema,
     TeamSchema,
     VirtualKeySchema,
-    report_broken,
 )
 from store.relations import Index
 
@@ -39,7 +39,7 @@ class EntityDumper:
         instead of them, and are dumped already. None is left out.
         """
         if schema in SHARED:
-            return _dump_shared(schema, row)
+            return dump_shared(schema, row)
         columns = row._asdict()
         columns.update(members)
         return _instance(schema).dump_row(columns)
@@ -210,7 +210,8 @@ def _instance(schema: type[EntitySchema]) -> EntitySchema:
 
 
 @lru_cache(SHARED_ROWS)
-def _dump_shared(schema: type[EntitySchema], row: Row) -> orjson.Fragment:
+def dump_shared(schema: type[EntitySchema], row: Row) -> orjson.Fragment:
+    """Return the JSON of a row that stands in many places, remembered."""
     return orjson.Fragment(orjson.dumps(_instance(schema).dump_row(row._asdict())))
 
 

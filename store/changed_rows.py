@@ -26,7 +26,7 @@ from store.leaves import (
 )
 from store.loaded_image import LoadedImage
 from store.pages import Pages, Version
-from store.rows import Models, Opened, Rows, select_rows
+from store.rows import Models, Opened, Rows, select_table
 
 Model = type[peewee.Model]
 
@@ -233,7 +233,7 @@ def _read_leaves(model: Model, changed: Changed) -> list[Row]:
     for some in batches(leaves, changed.leaves):
         with LoadedImage(leaf_image(changed.table.sql, some, texts)) as database:
             database.require_sound()
-            rows += select_rows(database, model)
+            rows += select_table(database, model)
     if len(rows) != sum(leaf.rows for leaf in leaves):
         raise NotFollowed("some rows were left out")
     return rows

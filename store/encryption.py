@@ -1,4 +1,4 @@
-"""What a gateway keeps encrypted: opened where rows are read, sealed where we write.
+"""Open what a gateway keeps encrypted where rows are read; seal it where we write.
 
 That is virtual keys' values, and MCP clients' addresses and headers. Providers' secrets
 stay closed: nothing of them is ever shown.
@@ -9,8 +9,8 @@ from typing import Any
 
 import values
 from addresses import Address
+from fields import report_broken
 from models import Model, Row, encrypted_columns
-from schemas import report_broken
 from settings import SettingError, Settings
 from store.cipher import open_value, seal_value
 from store.failures import DatabaseUnavailable
@@ -21,7 +21,7 @@ EMPTY = ("", "{}")  # what gateways leave as it is
 
 
 class Encryption:
-    """Opens what a gateway encrypted with a passphrase, and encrypts as it does.
+    """A gateway's encryption with a passphrase, to open and to seal rows.
 
     Without a passphrase, what is encrypted stays closed. One thread at a time may use
     it.
@@ -60,7 +60,7 @@ class Encryption:
 
     @property
     def closed(self) -> int:
-        """How many of the rows that were read last did not open."""
+        """The number of the rows that were read last and did not open."""
         made = [pair for rows in self._made.values() for pair in rows.items()]
         return sum(row != seen and _is_encrypted(seen) for row, seen in made)
 
@@ -125,8 +125,9 @@ class Encryption:
 
 
 def load_encryption(settings: Settings) -> Encryption:
-    """Return what opens a gateway's rows. Raises SettingError if the file with its key
-    cannot be read.
+    """Return the encryption with the configured key.
+
+    Raises SettingError if the file with the key cannot be read.
     """
     path = settings.encryption_key_file
     if settings.encryption_key or path is None:
@@ -143,7 +144,7 @@ def load_encryption(settings: Settings) -> Encryption:
 
 
 def _secrets(model: Model, row: dict[str, Any]) -> dict[str, str]:
-    """Return what of a row a gateway with a key encrypts, by column."""
+    """Return the columns of a row that a gateway with a key encrypts, as texts."""
     texts = {name: values.text(row[name]) for name in encrypted_columns(model)}
     return {
         name: text

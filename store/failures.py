@@ -69,11 +69,19 @@ def failure_reason(problem: Exception, name: str) -> str:
         return _os_reason(problem)
     if isinstance(problem, Unreadable):
         return problem.reason.format(name=os.path.basename(name))
-    # peewee raises errors of its own in the context of the driver's.
-    driver = problem if isinstance(problem, sqlite3.Error) else problem.__context__
-    code = getattr(driver, "sqlite_errorcode", 0)
+    code = result_code(problem)
     words = _WORDS.get(code) or _WORDS.get(code & 0xFF)  # without its details
     return (words or _CANNOT_BE_OPENED).format(name=os.path.basename(name))
+
+
+def result_code(problem: Exception) -> int:
+    """Return the SQLite result code of what was raised, 0 if it has none.
+
+    Its lowest byte is the primary code (sqlite.org/rescode.html).
+    """
+    # peewee raises errors of its own in the context of the driver's.
+    driver = problem if isinstance(problem, sqlite3.Error) else problem.__context__
+    return int(getattr(driver, "sqlite_errorcode", 0))
 
 
 def write_failure_reason(problem: Exception, name: str) -> str:

@@ -77,7 +77,7 @@ class DatabaseFiles:
 
     def image(self, pages: Pages) -> bytearray:
         """Return a copy of the database, as the bytes of a file without a log."""
-        image = self._main_copy()
+        image = self.main_copy()
         pages.commits.put_into(image)
         return _without_log(image)
 
@@ -95,7 +95,8 @@ class DatabaseFiles:
             raise FileNotFoundError(name)
         return descriptor
 
-    def _main_copy(self) -> bytearray:
+    def main_copy(self) -> bytearray:
+        """Return the bytes of the main file, as they are."""
         image = bytearray(os.fstat(self._main).st_size)
         with memoryview(image) as view:
             read_into(self._main, view, 0)

@@ -41,7 +41,7 @@ AND obj_description(to_regclass(quote_ident(name)), 'pg_class') IS DISTINCT FROM
 
 @contextmanager
 def writing(url: PostgresUrl, models: Models = MODELS) -> Iterator[PostgresDatabase]:
-    """Our database within one transaction, made when missing; undone on any failure.
+    """Yield our database within one transaction, made when missing; undone on failure.
 
     Raises NotOurs.
     """
@@ -60,7 +60,7 @@ def writing(url: PostgresUrl, models: Models = MODELS) -> Iterator[PostgresDatab
 
 
 def fit(model: Model, row: dict[str, Any]) -> dict[str, Any]:
-    """Return what PostgreSQL can hold of a row.
+    """Return a row as PostgreSQL can hold it.
 
     What is of another kind than its column becomes NULL; the answers are the same.
     """
@@ -84,7 +84,7 @@ def _connect(database: PostgresDatabase) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    """Let one in at a time, for as long as it takes."""
+    """Wait for our lock, so that one process writes at a time."""
     connection.seconds = LOAD_SECONDS
     connection.execute(f"SET LOCAL statement_timeout = '{LOAD_SECONDS}s'".encode())
     connection.execute(f"SET LOCAL lock_timeout = '{BUSY_SECONDS}s'".encode())

@@ -37,7 +37,7 @@ class OwnTables:
         self._fit = fit
 
     def seal(self) -> None:
-        """Encrypt what is in plain, as a gateway does when it is first given a key."""
+        """Encrypt what is stored in plain, as a gateway does once it has a key."""
         for model in MODELS if self._encryption.has_key else ():
             if not encrypted_columns(model):
                 continue
@@ -71,7 +71,8 @@ class OwnTables:
             added = [key for key in after if key not in before]
             # Changed rows go out first too, so that two may swap a unique name.
             self._delete(model, removed + changed)
-            self.insert(model, [after[key] for key in changed + added])
+            if changed or added:
+                self.insert(model, [after[key] for key in changed + added])
             counts["added"] += len(added)
             counts["changed"] += len(changed)
             counts["removed"] += len(removed)
@@ -98,6 +99,8 @@ class OwnTables:
         return [dict(zip(names, row, strict=True)) for row in rows]
 
     def _delete(self, model: Model, keys: list[Any]) -> None:
+        if not keys:
+            return
         names = [getattr(model, name).column_name for name in key_names(model)]
         mark = self._database.param
         where = " AND ".join(f'"{name}" = {mark}' for name in names)
@@ -127,7 +130,7 @@ def primary_key(model: Model, row: dict[str, Any]) -> Any:
 
 
 def key_names(model: Model) -> list[str]:
-    """The names of the columns of a model's primary key."""
+    """Return the names of the columns of a model's primary key."""
     key: Any = model._meta.primary_key
     if isinstance(key, peewee.CompositeKey):
         return list(key.field_names)

@@ -1,4 +1,4 @@
-"""What most tests need: a gateway's database, an application on it, credentials."""
+"""Fixtures that most tests need: a gateway's database, an application, credentials."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from credentials import SECRET
 from flask import Flask
 from flask.testing import FlaskClient
-from gateway import LAYOUTS, Gateway, fill
+from gateway import LAYOUTS, Gateway, Layout, fill
 from werkzeug.test import TestResponse
 
 from app import create_app
@@ -20,9 +20,15 @@ if TYPE_CHECKING:
     from postgres_server import Server
 
 
-@pytest.fixture(params=LAYOUTS)
-def layout(request: pytest.FixtureRequest) -> str:
-    """All table layouts, one after the other."""
+@pytest.fixture
+def layout() -> Layout:
+    """The layout of a test's tables: the newest, unless it runs `in_all_layouts`."""
+    return "july"
+
+
+@pytest.fixture(params=["teams", "customers"])
+def name(request: pytest.FixtureRequest) -> str:
+    """The names of both lists, one after the other."""
     return str(request.param)
 
 
@@ -40,7 +46,7 @@ def gateway(tmp_path: Path) -> Gateway:
 
 @pytest.fixture(scope="session")
 def filled_bytes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The files of filled databases by layout, made once: most tests want one."""
+    """The files of filled databases by layout, made once: most tests need one."""
     made = {}
     for layout in LAYOUTS:
         gateway = Gateway(tmp_path_factory.mktemp(layout) / "config.db", layout)
@@ -50,8 +56,8 @@ def filled_bytes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def filled(tmp_path: Path, layout: Any, filled_bytes: dict[str, bytes]) -> Gateway:
-    """A database with a little of everything, in all layouts."""
+def filled(tmp_path: Path, layout: Layout, filled_bytes: dict[str, bytes]) -> Gateway:
+    """A database with a little of everything."""
     (tmp_path / "config.db").write_bytes(filled_bytes[layout])
     return Gateway(tmp_path / "config.db", layout)
 
@@ -156,7 +162,7 @@ def run(make_app: Callable[..., Flask]) -> Iterator[Callable[..., "Controlled"]]
     running: list[Controlled] = []
 
     def run(database: Path | None, **options: Any) -> Controlled:
-        running.append(Controlled(make_app(), database, SECRET, **options))
+        running.append(Controlled(make_app(), database, **options))
         return running[-1]
 
     yield run
@@ -175,3 +181,38 @@ def _path(name: str) -> str:
 
 def _bearer(token: str | None) -> dict[str, str]:
     return {} if token is None else {"Authorization": f"Bearer {token}"}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium, for the tests of one file: its event loop is in their way
+    elsewhere.
+    """
+    from browser import chromium_or_skip
+
+    with chromium_or_skip() as browser:
+        yield browser
+
+
+@pytest.fixture
+def new_page(browser: Any) -> Iterator[Callable[..., Any]]:
+    """new_page(url, **options): a page at its entrance, whose complaints are noted."""
+    from browser import NOTES, SOON
+
+    contexts: list[Any] = []
+
+    def new_page(url: str, **options: Any) -> Any:
+        options = {"viewport": {"width": 1000, "height": 800}, **options}
+        context = browser.new_context(**options)
+        contexts.append(context)
+        context.add_init_script(NOTES)
+        page = context.new_page()
+        page.set_default_timeout(SOON)
+        page.complaints = []
+        page.on("pageerror", lambda error: page.complaints.append(str(error)))
+        page.goto(url)
+        return page
+
+    yield new_page
+    for context in contexts:
+        context.close()

@@ -1,14 +1,14 @@
-"""What the models say of their columns is true of the answers, and complete."""
+"""The models say of their columns what is true of the answers, and all of it."""
 
 import pytest
 
+import fields
 import schemas
 from models import (
     BUDGET_OWNERS,
     MODELS,
     SHOWN_OWNERS,
     Budget,
-    Column,
     Customer,
     Model,
     ModelConfig,
@@ -23,6 +23,7 @@ from models import (
     secret_columns,
     unique_columns,
 )
+from transfer.config_schemas import stored_fields
 
 # Names that end as references do, of what has no table here or is one in a scope.
 NO_REFERENCES = {"id", "source_id", "created_by_user_id", "scope_id", "key_id"}
@@ -72,26 +73,18 @@ def test_of_secrets_answers_show_only_where_they_are_read_from() -> None:
     hidden = {
         field.attribute or name
         for name, field in shown
-        if isinstance(field, schemas.EnvValue)
+        if isinstance(field, fields.EnvValue)
     }
 
     assert hidden == set(secret_columns(ProviderKey))
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_columns_of_json_hold_what_answers_show_of_them(model: Model) -> None:
+def test_files_take_columns_of_json_for_what_answers_take_them(model: Model) -> None:
     schema = getattr(schemas, f"{model.__name__}Schema", None)
-    shown = schema().fields.items() if schema else ()
-    kinds = {
-        field.attribute or name: field.kind
-        for name, field in shown
-        if isinstance(field, schemas.JsonText)
-    }
-    held = {
-        column.name: column.holds
-        for column in model._meta.sorted_fields
-        if isinstance(column, Column) and column.holds
-    }
+    in_answers = schema().fields if schema else {}
+    in_files = stored_fields(model)
 
-    assert kinds.items() <= held.items()
-    assert held.keys() - kinds.keys() <= {"allowed_extra_headers_json"}
+    for name, field in in_answers.items():
+        if isinstance(field, fields.JsonText):
+            assert in_files[field.attribute or name].kind is field.kind

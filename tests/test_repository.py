@@ -153,9 +153,10 @@ def test_the_documented_unit_is_valid(tmp_path: Path) -> None:
 # Pins and sizes
 
 
-def test_every_requirement_is_pinned_exactly() -> None:
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
-    requirements = [line for line in lines if line and not line.startswith("#")]
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_every_requirement_is_pinned_exactly(name: str) -> None:
+    lines = (ROOT / name).read_text().splitlines()
+    requirements = [line for line in lines if line and line[0] not in "#-"]
 
     unpinned = [r for r in requirements if not re.fullmatch(r"[\w.\[\]-]+==[\d.]+", r)]
 
@@ -163,17 +164,30 @@ def test_every_requirement_is_pinned_exactly() -> None:
     assert unpinned == []
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
-def test_a_source_module_starts_by_saying_what_lives_in_it(path: Path) -> None:
-    assert path.read_text().startswith('"""')
+def test_a_source_module_starts_by_saying_what_lives_in_it() -> None:
+    assert SOURCES
+    assert [path for path in SOURCES if not path.read_text().startswith('"""')] == []
 
 
 def test_no_test_imports_from_another() -> None:
-    """What several share is in tests/helpers."""
+    """Tests share by tests/helpers."""
     tests = sorted((ROOT / "tests").rglob("*.py"))
     importing = re.compile(r"^\s*(?:from|import) (?:test_\w+|conftest)\b", re.M)
 
     assert [path.name for path in tests if importing.search(path.read_text())] == []
+
+
+def test_tests_use_what_is_public() -> None:
+    # Names that begin so although they are public: of peewee, namedtuple and os.
+    public = "meta|asdict|replace|fields|exit"
+    private = re.compile(rf"(?<!self)\._(?!{public})[a-z]\w*\b[^\"]|setattr\([^)]*\"_")
+
+    found = {
+        path.name: private.findall(path.read_text())
+        for path in (ROOT / "tests").rglob("test_*.py")
+    }
+
+    assert {name: names for name, names in found.items() if names} == {}
 
 
 def test_nothing_of_a_checkouts_own_data_is_kept_by_git() -> None:

@@ -51,18 +51,21 @@ def test_these_are_all_settings() -> None:
     assert list(EACH) == list(SETTINGS)
 
 
+def test_settings_are_named_after_the_service() -> None:
+    names = {field: setting.name for field, setting in SETTINGS.items()}
+
+    assert names == {field: f"GOVERNANCE_{field.upper()}" for field in EACH}
+
+
+def test_settings_have_their_defaults() -> None:
+    settings = load_settings()
+
+    defaults = {field: getattr(settings, field) for field in EACH}
+    assert defaults == {field: default for field, (default, _, _) in EACH.items()}
+
+
 @pytest.mark.parametrize("field", EACH)
-def test_a_setting_is_named_after_the_service(field: str) -> None:
-    assert SETTINGS[field].name == f"GOVERNANCE_{field.upper()}"
-
-
-@pytest.mark.parametrize(("field", "default"), [(f, e[0]) for f, e in EACH.items()])
-def test_a_setting_has_its_default(field: str, default: Any) -> None:
-    assert getattr(load_settings(), field) == default
-
-
-@pytest.mark.parametrize("field", EACH)
-def test_a_setting_comes_from_the_environment(
+def test_a_setting_comes_from_the_environment_and_changes_no_other(
     field: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, text, value = EACH[field]
@@ -70,7 +73,11 @@ def test_a_setting_comes_from_the_environment(
 
     settings = load_settings()
 
-    assert getattr(settings, field) == value
+    expected = {other: default for other, (default, _, _) in EACH.items()}
+    assert {other: getattr(settings, other) for other in EACH} == {
+        **expected,
+        field: value,
+    }
 
 
 @pytest.mark.parametrize("field", EACH)
@@ -99,14 +106,6 @@ def test_a_setting_that_is_empty_has_its_default(
 
     assert getattr(in_environment, field) == default
     assert getattr(as_override, field) == default
-
-
-@pytest.mark.parametrize("field", EACH)
-def test_a_setting_changes_no_other(field: str) -> None:
-    settings = load_settings({SETTINGS[field].name: EACH[field][1]})
-
-    others = {name: getattr(settings, name) for name in EACH if name != field}
-    assert others == {name: EACH[name][0] for name in EACH if name != field}
 
 
 # Wrong values
@@ -252,7 +251,6 @@ def test_a_path_may_begin_with_the_home_folder(
 
 @pytest.mark.parametrize("field", PATHS)
 def test_a_home_folder_that_is_not_there_is_refused(field: str) -> None:
-    # Issue 3: "A wrong value stops the start with a sentence naming setting and value."
     message = refusal(SETTINGS[field].name, "~no-such-user/x")
 
     assert SETTINGS[field].name in message

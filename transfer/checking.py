@@ -1,14 +1,18 @@
-"""What is odd in the rows of one moment: named, never mended, and never a secret."""
+"""Find what is wrong in a database's rows. Nothing is mended, and no secret named."""
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+import orjson
+from marshmallow import ValidationError
+
 import values
+from fields import Text
 from models import (
     BUDGET_OWNERS,
     MODELS,
@@ -29,7 +33,7 @@ from models import (
 from store.encryption import ENCRYPTED
 from store.relations import VIRTUAL_KEY, Index
 from store.rows import Rows
-from transfer.column_kinds import problem_of, rule
+from transfer.config_schemas import stored_fields
 
 UNSET = (None, "")
 OWNERLESS = "belongs to no customer, team, virtual key, provider or model config"
@@ -38,7 +42,7 @@ LISTED = 3  # owners of a budget that are named; there may be thousands
 
 @dataclass(frozen=True)
 class Finding:
-    """Something odd in a row; `column` is empty where it is not one column's."""
+    """A problem of a row; `column` is empty where it is not one column's."""
 
     table: str
     row_id: str | int
@@ -51,11 +55,12 @@ class Finding:
 
 
 Findings = Iterator[Finding]
+Check = Callable[[Any], object]  # raises what says that a value is wrong
 Owner = tuple[Model, Any]
 
 
 def check_rows(rows: Rows) -> list[Finding]:
-    """Return all that is odd, by table and row; empty where nothing is."""
+    """Return all findings, by table and row."""
     index = Index(rows)
     checks = (
         *(_kinds, dangling, _doubles, _usages),
@@ -85,18 +90,51 @@ def _finding(model: Model, row: Row, column: str, problem: str) -> Finding:
 
 
 def _kinds(index: Index) -> Findings:
-    """Values that are missing, or not of their column's kind."""
+    """Find values that are missing, or not of their column's kind."""
     for model in index.rows:
         for column in column_names(model):
             rows = _legible(index.rows[model], column)
-            read, missing = rule(model, column)
-            odd = {}
+            check, missing = _rule(model, column)
+            wrong = {}
             for value in {getattr(row, column) for row in rows}:  # each once
-                if problem := missing if value in UNSET else problem_of(read, value):
-                    odd[value] = problem
-            for row in rows if odd else ():
-                if (value := getattr(row, column)) in odd:
-                    yield _finding(model, row, column, odd[value])
+                if problem := missing if value in UNSET else _problem(check, value):
+                    wrong[value] = problem
+            for row in rows if wrong else ():
+                if (value := getattr(row, column)) in wrong:
+                    yield _finding(model, row, column, wrong[value])
+
+
+def _rule(model: Model, column: str) -> tuple[Check, str]:
+    """Return a check of a column's values, and the problem of one that is unset."""
+    field = stored_fields(model).get(column)
+    check = field.check if field else _CHECKS[model._meta.fields[column].field_type]
+    needed = column == "name" or (model is VirtualKey and column == "value")
+    return check, "is missing" if needed or (field and field.required) else ""
+
+
+# Of columns that files say nothing of, by their types.
+_CHECKS: dict[str, Check] = {
+    "TEXT": Text().check,
+    "REAL": values.number,
+    "INTEGER": values.number,
+    "NUMERIC": values.flag,
+    "DATETIME": values.rfc3339,
+}
+
+
+def _problem(check: Check, value: Any) -> str:
+    """Return what is wrong with a value; empty where nothing is."""
+    try:
+        check(value)
+    except ValidationError as wrong:
+        return str(wrong.messages[0])
+    except orjson.JSONDecodeError:
+        return "is not JSON"  # its own words could quote what is stored
+    except (ValueError, RecursionError) as wrong:
+        return str(wrong)
+    except TypeError:
+        return "is not text"  # as every time and all JSON is
+    return ""
 
 
 def _legible(rows: list[Row], column: str) -> list[Row]:
@@ -106,7 +144,7 @@ def _legible(rows: list[Row], column: str) -> list[Row]:
 
 
 def dangling(index: Index) -> Findings:
-    """References to rows that are not there."""
+    """Find references to rows that are not there."""
     ids = {model: {row[0] for row in rows} for model, rows in index.rows.items()}
     for model, rows in index.rows.items():
         for column, to in references(model).items():
@@ -122,7 +160,7 @@ def dangling(index: Index) -> Findings:
 
 
 def _doubles(index: Index) -> Findings:
-    """Values that are there again though they may be there only once."""
+    """Find values that are there twice and should be there only once."""
     for model in index.rows:
         expected = getattr(model._meta, "expected_unique", ())
         for columns in (*((name,) for name in unique_columns(model)), *expected):
@@ -130,7 +168,7 @@ def _doubles(index: Index) -> Findings:
 
 
 def _alike(model: Model, rows: list[Row], columns: tuple[str, ...]) -> Findings:
-    """Rows that are alike in these columns; the last one says something in them."""
+    """Find rows with the same values in these columns, of which the last is set."""
     first: dict[tuple[Any, ...], Row] = {}
     for row in rows:
         key = tuple(getattr(row, column) or None for column in columns)
@@ -141,7 +179,7 @@ def _alike(model: Model, rows: list[Row], columns: tuple[str, ...]) -> Findings:
 
 
 def _usages(index: Index) -> Findings:
-    """What is used beyond its limit, and limits that are never reset."""
+    """Find usage beyond its limit, and limits that are never reset."""
     for row in index.rows[Budget]:
         yield from _usage(Budget, row, "current_usage", "max_limit")
     for row in index.rows[RateLimit]:
@@ -162,7 +200,7 @@ def _usage(model: Model, row: Row, column: str, limit_column: str) -> Findings:
 
 
 def _owners(index: Index) -> Findings:
-    """Budgets that belong to nobody, or to more than one."""
+    """Find budgets that belong to nobody, or to more than one."""
     naming: dict[Any, list[Owner]] = defaultdict(list)
     naming_models: tuple[Model, ...] = (*BUDGET_OWNERS.values(), Provider)
     for model in naming_models:
@@ -190,7 +228,7 @@ def _listed(owners: list[Owner]) -> str:
 
 
 def _scopes(index: Index) -> Findings:
-    """Model configs of virtual keys that are not there."""
+    """Find model configs of virtual keys that are not there."""
     for row in index.rows[ModelConfig]:
         of_a_key = row.scope == VIRTUAL_KEY and row.scope_id not in index.virtual_key
         if of_a_key:
@@ -199,7 +237,7 @@ def _scopes(index: Index) -> Findings:
 
 
 def _virtual_keys(index: Index) -> Findings:
-    """Virtual keys of two owners, and those that cannot be found by their value."""
+    """Find virtual keys of two owners, and those whose hash is not their value's."""
     for row in index.rows[VirtualKey]:
         if row.team_id not in UNSET and row.customer_id not in UNSET:
             yield _finding(VirtualKey, row, "customer_id", "is set beside team_id")
@@ -211,7 +249,7 @@ def _virtual_keys(index: Index) -> Findings:
 
 
 def _providers(index: Index) -> Findings:
-    """Provider configs of a provider that is not there, or with keys of another."""
+    """Find provider configs without their provider, or with keys of another."""
     names = {row.name for row in index.rows[Provider]}
     for row in index.rows[ProviderConfig]:
         if names and row.provider and row.provider not in names:

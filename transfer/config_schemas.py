@@ -1,39 +1,60 @@
-"""What a gateway's files may say of each thing, as marshmallow schemas that load it.
+"""One marshmallow schema for each thing in a gateway's files.
 
-Beside its fields, each schema names what else gateways know of the thing: the things
-within it (`holds`), which have schemas of their own, and what no answer of ours needs
-(`passed_over`). Whatever else a file says, it is alone in knowing. References from one
-thing to another are merging.py's matter.
+They load what files say into rows, and dump rows as `flask export` writes them; their
+fields say what is wrong with what is stored. Beside its fields, each schema names what
+else gateways know of the thing: the things within it (`holds`), which have schemas of
+their own, and what no answer of ours needs (`passed_over`). Whatever else a file says,
+it is alone in knowing. References from one thing to another are merging.py's matter.
 """
 
 from functools import cache
-from typing import ClassVar
+from typing import ClassVar, cast
 
-from marshmallow import EXCLUDE, Schema
+from marshmallow import EXCLUDE
+from marshmallow.fields import Field
 
-from transfer.config_fields import (
-    Arguments,
-    Certificate,
-    Command,
+from fields import (
     ConnectionString,
     Duration,
+    Expiry,
     Flag,
-    Members,
-    Name,
-    Names,
+    JsonShape,
+    JsonText,
     NonEmpty,
     Number,
+    Related,
     Secret,
-    Secrets,
-    Time,
-    Variables,
+    SecretHeaders,
+    StoredField,
+    Text,
+    TextList,
+    Timestamp,
 )
+from models import (
+    Budget,
+    Customer,
+    McpClient,
+    McpConfig,
+    Model,
+    ModelConfig,
+    Provider,
+    ProviderConfig,
+    ProviderKey,
+    RateLimit,
+    Team,
+    VirtualKey,
+    secret_columns,
+)
+from schemas import RowSchema, StdioConfigSchema, TlsConfigSchema
 
 LIMITS = ("budget", "budgets", "rate_limit")
+# How files name the number of a row. Gateways pass it over; an "id" they would take for
+# a number of their own, and in a provider's key it is a text.
+NUMBER = "number"
 
 
-class FileSchema(Schema):
-    """What all parts of the files share."""
+class FileSchema(RowSchema):
+    """A part of a file; names that it does not know are passed over."""
 
     class Meta:
         unknown = EXCLUDE
@@ -41,14 +62,13 @@ class FileSchema(Schema):
     holds: ClassVar[tuple[str, ...]] = ()
     passed_over: ClassVar[tuple[str, ...]] = ()
 
+    def on_bind_field(self, field_name: str, field_obj: Field) -> None:
+        """Give a field the default that its kind has in files."""
+        if isinstance(field_obj, StoredField) and field_obj.unset_by_kind:
+            field_obj.unset = field_obj.in_files
 
-class Timed(FileSchema):
-    config_hash = Name()
-    created_at = Time()
-    updated_at = Time()
 
-
-class BudgetFileSchema(Timed):
+class BudgetFileSchema(FileSchema):
     passed_over = (
         "override_amount",
         "override_mode",
@@ -60,69 +80,84 @@ class BudgetFileSchema(Timed):
     id = NonEmpty(required=True)
     max_limit = Number(required=True)
     reset_duration = Duration(required=True)
-    calendar_aligned = Flag()
-    last_reset = Time()
+    last_reset = Timestamp()
     current_usage = Number()
-    team_id = Name()
-    customer_id = Name()
-    virtual_key_id = Name()
+    calendar_aligned = Flag()
+    config_hash = Text()
+    created_at = Timestamp()
+    updated_at = Timestamp()
+    team_id = Text()
+    customer_id = Text()
+    virtual_key_id = Text()
     provider_config_id = Number(whole=True)
-    model_config_id = Name()
+    model_config_id = Text()
 
 
-class RateLimitFileSchema(Timed):
+class RateLimitFileSchema(FileSchema):
     id = NonEmpty(required=True)
     token_max_limit = Number(above=True, whole=True)
     token_reset_duration = Duration()
     token_current_usage = Number(whole=True)
-    token_last_reset = Time()
+    token_last_reset = Timestamp()
     request_max_limit = Number(above=True, whole=True)
     request_reset_duration = Duration()
     request_current_usage = Number(whole=True)
-    request_last_reset = Time()
-    calendar_aligned = Flag()  # older files say it here; it is the owner's
+    request_last_reset = Timestamp()
+    config_hash = Text()
+    created_at = Timestamp()
+    updated_at = Timestamp()
+    calendar_aligned = Flag(load_only=True)  # older files say it here, not of the owner
 
 
-class OwnerFileSchema(Timed):
-    id = NonEmpty(required=True)
-    name = Name()
-    budget_id = Name()
-    rate_limit_id = Name()
-    calendar_aligned = Flag()
-
-
-class CustomerFileSchema(OwnerFileSchema):
+class CustomerFileSchema(FileSchema):
     holds = (*LIMITS, "teams", "virtual_keys")
     passed_over = ("virtual_key_count", "team_count")
 
+    id = NonEmpty(required=True)
+    name = Text()
+    budget_id = Text()
+    rate_limit_id = Text()
+    calendar_aligned = Flag()
+    config_hash = Text()
+    created_at = Timestamp()
+    updated_at = Timestamp()
 
-class TeamFileSchema(OwnerFileSchema):
+
+class TeamFileSchema(FileSchema):
     holds = (*LIMITS, "customer", "virtual_keys")
     passed_over = ("virtual_key_count", "business_unit_id", "business_unit", "members")
 
-    customer_id = Name()
-    source_id = Name()
-    profile = Members()
-    config = Members()
-    claims = Members()
+    id = NonEmpty(required=True)
+    name = Text()
+    customer_id = Text()
+    budget_id = Text()
+    rate_limit_id = Text()
+    calendar_aligned = Flag()
+    source_id = Text()
+    profile = JsonText(dict)
+    config = JsonText(dict)
+    claims = JsonText(dict)
+    config_hash = Text()
+    created_at = Timestamp()
+    updated_at = Timestamp()
 
 
 class ProviderConfigFileSchema(FileSchema):
     holds = (*LIMITS, "keys", "allowed_keys", "key_ids", "model_budgets", "id")
     passed_over = ("virtual_key_id",)
 
-    number = Number(whole=True)
+    number = Number(whole=True, attribute="id")
     provider = NonEmpty(required=True)
     weight = Number(allow_none=True)
-    allowed_models = Names()
-    blacklisted_models = Names()
+    allowed_models = TextList()
+    blacklisted_models = TextList()
     allow_all_keys = Flag()
-    budget_id = Name()
-    rate_limit_id = Name()
+    budget_id = Text()
+    rate_limit_id = Text()
 
 
 class ModelBudgetFileSchema(FileSchema):
-    """What one model may spend of what a provider config, or a key, may."""
+    """A model's part of what a provider config, or a virtual key, may spend."""
 
     holds = LIMITS
     passed_over = ("rate_limit_id",)
@@ -134,11 +169,11 @@ class McpConfigFileSchema(FileSchema):
     holds = ("mcp_client", "mcp_client_id", "mcp_client_name", "id")
     passed_over = ("virtual_key_id",)
 
-    number = Number(whole=True)
-    tools_to_execute = Names()
+    number = Number(whole=True, attribute="id")
+    tools_to_execute = TextList()
 
 
-class VirtualKeyFileSchema(OwnerFileSchema):
+class VirtualKeyFileSchema(FileSchema):
     holds = (
         *LIMITS,
         "team",
@@ -158,48 +193,58 @@ class VirtualKeyFileSchema(OwnerFileSchema):
         "rotated_at",
     )
 
-    description = Name()
+    id = NonEmpty(required=True)
+    name = Text()
+    description = Text()
+    value = Text(dump_only=True)
     is_active = Flag()
-    team_id = Name()
-    customer_id = Name()
-    created_by_user_id = Name()
-    expires_at = Time()
+    team_id = Text()
+    customer_id = Text()
+    budget_id = Text()
+    rate_limit_id = Text()
+    calendar_aligned = Flag()
+    created_by_user_id = Text()
+    expires_at = Expiry()
+    config_hash = Text()
+    created_at = Timestamp()
+    updated_at = Timestamp()
 
 
-class ModelConfigFileSchema(Timed):
+class ModelConfigFileSchema(FileSchema):
     holds = (*LIMITS, "budget_ids")
     passed_over = ("scope_name",)
 
     id = NonEmpty(required=True)
     model_name = NonEmpty(required=True)
-    provider = Name()
-    scope = Name()
-    scope_id = Name()
+    provider = Text()
+    scope = Text()
+    scope_id = Text()
     calendar_aligned = Flag()
-    budget_id = Name()
-    rate_limit_id = Name()
+    budget_id = Text()
+    rate_limit_id = Text()
+    config_hash = Text()
+    created_at = Timestamp()
+    updated_at = Timestamp()
 
 
-class AzureFileSchema(FileSchema):
-    passed_over = ("scopes", "api_version", "deployments")
-
-    endpoint = Secret()
-    client_id = Secret()
-    client_secret = Secret()
-    tenant_id = Secret()
-
-
-class VertexFileSchema(FileSchema):
-    passed_over = ("deployments", "force_single_region")
-
-    project_id = Secret()
-    project_number = Secret()
-    region = Secret()
-    auth_credentials = Secret()
+def _maker(maker: str, *passed_over: str) -> type[FileSchema]:
+    """Return the schema of what a maker's keys have beside their value: the secrets in
+    the columns whose names begin with the maker's.
+    """
+    prefix = f"{maker}_"
+    columns = [c for c in secret_columns(ProviderKey) if c.startswith(prefix)]
+    secrets: dict[str, Field] = {c.removeprefix(prefix): Secret() for c in columns}
+    schema = FileSchema.from_dict(secrets, name=f"{maker.title()}FileSchema")
+    made = cast(type[FileSchema], schema)
+    made.passed_over = passed_over
+    return made
 
 
-class BedrockFileSchema(FileSchema):
-    passed_over = (
+MAKERS: dict[str, type[FileSchema]] = {
+    "azure": _maker("azure", "scopes", "api_version", "deployments"),
+    "vertex": _maker("vertex", "deployments", "force_single_region"),
+    "bedrock": _maker(
+        "bedrock",
         "batch_s3_config",
         "deployments",
         "external_id",
@@ -207,29 +252,14 @@ class BedrockFileSchema(FileSchema):
         "role_arn",
         "role_session_name",
         "session_name",
-    )
-
-    access_key = Secret()
-    secret_key = Secret()
-    session_token = Secret()
-    region = Secret()
-    arn = Secret()
-
-
-# The makers whose keys have more to them, by what the columns' names begin with.
-MAKERS: dict[str, type[FileSchema]] = {
-    "azure": AzureFileSchema,
-    "vertex": VertexFileSchema,
-    "bedrock": BedrockFileSchema,
+    ),
 }
 
 
-class ProviderKeyFileSchema(Timed):
+class ProviderKeyFileSchema(FileSchema):
     holds = (
-        "id",
         "provider",
         "provider_id",
-        *(f"{maker}_key_config" for maker in MAKERS),
         *(
             f"{maker}_{name}"
             for maker, schema in MAKERS.items()
@@ -260,17 +290,24 @@ class ProviderKeyFileSchema(Timed):
         ),
     )
 
-    number = Number(whole=True)
-    name = Name()
-    key_id = Name()
+    weight = Number(None, allow_none=True)  # left out, it would be 0 to a gateway
+    number = Number(whole=True, attribute="id")
+    name = Text()
+    id = Text(attribute="key_id", dump_only=True)
+    key_id = Text(load_only=True)
     value = Secret()
-    models = Names()
-    weight = Number(allow_none=True)
+    models = TextList(attribute="models_json")
     enabled = Flag()
     use_for_batch_api = Flag()
+    created_at = Timestamp()
+    updated_at = Timestamp()
+    config_hash = Text()
+    azure_key_config = Related(MAKERS["azure"], dump_only=True)
+    vertex_key_config = Related(MAKERS["vertex"], dump_only=True)
+    bedrock_key_config = Related(MAKERS["bedrock"], dump_only=True)
 
 
-class ProviderFileSchema(Timed):
+class ProviderFileSchema(FileSchema):
     holds = ("keys", "provider", *LIMITS)
     passed_over = (
         "concurrency_and_buffer_size",
@@ -288,25 +325,25 @@ class ProviderFileSchema(Timed):
         "store_raw_request_response",
     )
 
-    number = Number(whole=True)
+    number = Number(whole=True, attribute="id")
     name = NonEmpty(required=True)
-    budget_id = Name()
-    rate_limit_id = Name()
+    budget_id = Text()
+    rate_limit_id = Text()
+    config_hash = Text()
+    created_at = Timestamp()
+    updated_at = Timestamp()
 
 
-class StdioFileSchema(FileSchema):
-    command = Command()
-    args = Arguments()
-    envs = Variables()
+class StdioFileSchema(FileSchema, StdioConfigSchema):
+    """The command that starts an MCP server on the same machine."""
 
 
-class TlsFileSchema(FileSchema):
-    insecure_skip_verify = Flag()
-    ca_cert_pem = Certificate()
+class TlsFileSchema(FileSchema, TlsConfigSchema):
+    """The settings by which an MCP server's certificate is checked."""
 
 
-class McpClientFileSchema(Timed):
-    holds = ("id", "config", "stdio_config", "tls_config")
+class McpClientFileSchema(FileSchema):
+    holds = ("id", "config")
     passed_over = (
         "discovered_tools",
         "is_ping_available",
@@ -327,22 +364,31 @@ class McpClientFileSchema(Timed):
         "vk_configs",
     )
 
-    number = Number(whole=True)
-    client_id = Name()
+    number = Number(whole=True, attribute="id")
+    client_id = Text()
     name = NonEmpty(required=True)
     is_code_mode_client = Flag()
-    connection_type = Name()
-    connection_string = ConnectionString()
-    auth_type = Name()
-    oauth_config_id = Name()
-    headers = Secrets()
-    allowed_extra_headers = Names()
-    tools_to_execute = Names()
-    tools_to_auto_execute = Names()
-    tool_pricing = Members()
+    connection_type = Text()
+    stdio_config = JsonShape(
+        StdioConfigSchema, whole=False, attribute="stdio_config_json", dump_only=True
+    )
+    tls_config = JsonShape(
+        TlsConfigSchema, whole=False, attribute="tls_config_json", dump_only=True
+    )
+    auth_type = Text()
+    oauth_config_id = Text()
+    headers = SecretHeaders(attribute="headers_json")
+    allowed_extra_headers = TextList(attribute="allowed_extra_headers_json")
+    tools_to_execute = TextList(attribute="tools_to_execute_json")
+    tools_to_auto_execute = TextList(attribute="tools_to_auto_execute_json")
+    tool_pricing = JsonText(dict, attribute="tool_pricing_json")
     allow_on_all_virtual_keys = Flag()
-    per_user_header_keys = Names()
+    per_user_header_keys = TextList(attribute="per_user_header_keys_json")
     disabled = Flag()
+    config_hash = Text(load_only=True)
+    created_at = Timestamp()
+    updated_at = Timestamp()
+    connection_string = ConnectionString()
 
 
 class GovernanceFileSchema(FileSchema):
@@ -408,6 +454,34 @@ class ConfigFileSchema(FileSchema):
         "webhooks",
         "websocket",
     )
+
+
+SCHEMAS: dict[Model, type[FileSchema]] = {
+    Customer: CustomerFileSchema,
+    Team: TeamFileSchema,
+    VirtualKey: VirtualKeyFileSchema,
+    Budget: BudgetFileSchema,
+    RateLimit: RateLimitFileSchema,
+    ProviderConfig: ProviderConfigFileSchema,
+    ModelConfig: ModelConfigFileSchema,
+    McpConfig: McpConfigFileSchema,
+    ProviderKey: ProviderKeyFileSchema,
+    McpClient: McpClientFileSchema,
+    Provider: ProviderFileSchema,
+}
+
+
+@cache
+def stored_fields(model: Model) -> dict[str, StoredField]:
+    """Return the fields that files have for a model's columns, by column; not that of
+    its number.
+    """
+    schema = SCHEMAS.get(model, FileSchema)
+    return {
+        field.attribute or name: field
+        for name, field in loader(schema).fields.items()
+        if isinstance(field, StoredField) and name != NUMBER
+    }
 
 
 @cache

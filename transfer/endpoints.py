@@ -19,7 +19,7 @@ class Endpoint:
 
     @property
     def name(self) -> str:
-        """Return what the list is called among all that are read."""
+        """Return the list's name, different from those of all others."""
         return self.as_named or self.key
 
 

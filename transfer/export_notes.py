@@ -1,10 +1,10 @@
-"""What an exported config leaves out, and what older gateways pass over in it."""
+"""Notes on an exported config: what it leaves out, what older gateways pass over."""
 
 from models import VirtualKey
 from store.relations import Index
 from store.rows import Rows
 from transfer.checking import dangling, quoted
-from transfer.exported_rows import Json
+from transfer.exporting import Json
 
 
 def left_out(rows: Rows, *, with_secrets: bool = False) -> list[str]:

@@ -38,8 +38,9 @@ from store.lookups import by_age
 from store.relations import Index
 from store.rows import Rows
 from transfer.checking import UNSET, quoted
-from transfer.exported_rows import NUMBER, Json, mcp_client, members, provider_key
+from transfer.config_schemas import MAKERS, NUMBER, SCHEMAS, loader
 
+Json = dict[str, Any]
 Layout = Literal["older", "newer"]
 
 LONG_PAST = "1970-01-01T00:00:00Z"
@@ -49,7 +50,7 @@ BY_NUMBER = attrgetter("id")
 
 
 class ExportError(Exception):
-    """It cannot be exported so; `problems` has a line for each place."""
+    """The rows cannot be exported so; `problems` has a line for each place."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -129,12 +130,12 @@ class _Export:
         return {
             **version,
             "providers": self._providers(),
-            "mcp": {"client_configs": [mcp_client(row) for row in clients]},
+            "mcp": {"client_configs": [_dumped(McpClient, row) for row in clients]},
             "governance": {"budgets": list(self.budgets.values()), **governance},
         }
 
     def _owner(self, column: str, row: Row) -> Json:
-        """A thing that owns budgets; `column` is how they name it."""
+        """Return a thing that owns budgets; they name it in `column`."""
         model = BUDGET_OWNERS[column]
         owner = self._members(model, row)
         budgets = self._unowned(self._budgets(column, row))
@@ -165,7 +166,7 @@ class _Export:
 
     def _members(self, model: Model, row: Row) -> Json:
         """Return what a row says, but for references that lead nowhere."""
-        refers, said = references(model), members(model, row)
+        refers, said = references(model), _dumped(model, row)
         return {
             name: each
             for name, each in said.items()
@@ -181,7 +182,7 @@ class _Export:
         return self.index.budgets_of_model_config(row) or ([named] if older else [])
 
     def _unowned(self, rows: list[Row]) -> list[Json]:
-        """Budgets, which say nothing of their owner yet."""
+        """Return budgets without the names of their owners."""
         budgets = (self._members(Budget, row) for row in rows)
         return [
             {name: each for name, each in budget.items() if name not in BUDGET_OWNERS}
@@ -189,7 +190,7 @@ class _Export:
         ]
 
     def _link(self, owner: Json, budgets: list[Json], aligned: bool) -> None:
-        """Say of an owner and its budgets what they say of each other in the layout."""
+        """Let an owner and its budgets name each other as the layout has it."""
         ids = [budget["id"] for budget in budgets]
         if self.older:
             for budget in budgets:
@@ -214,15 +215,13 @@ class _Export:
         self.owned.update(ids)
 
     def _complete(self, key: Json, row: Row, aligned: bool) -> None:
-        """Say of a virtual key what is not said of other owners."""
+        """Add to a virtual key what other owners do not have."""
         if not self.with_secrets:
             key.pop("value", None)
-        if key["expires_at"] == values.ZERO_TIME:
-            del key["expires_at"]
-            if values.has_passed(
-                row.expires_at, datetime.now(UTC)
-            ):  # since it cannot be read
-                key["expires_at"] = LONG_PAST
+        if "expires_at" not in key and values.has_passed(
+            row.expires_at, datetime.now(UTC)
+        ):  # since it cannot be read
+            key["expires_at"] = LONG_PAST
         configs = self.index.provider_configs_of.get(row.id, ())
         key["provider_configs"] = [
             self._provider_config(each, aligned) for each in configs
@@ -232,7 +231,6 @@ class _Export:
 
     def _provider_config(self, row: Row, aligned: bool) -> Json:
         config = self._members(ProviderConfig, row)
-        config.pop("virtual_key_id", None)
         budgets = self._unowned(self.index.budgets("provider_config_id", row))
         self._link(config, budgets, aligned)
         keys = self.index.provider_keys(row)
@@ -251,10 +249,8 @@ class _Export:
 
     def _mcp_config(self, row: Row) -> Json:
         config = self._members(McpConfig, row)
-        config.pop("virtual_key_id", None)
         client = self.index.mcp_client.get(row.mcp_client_id)
         if client is not None:
-            del config["mcp_client_id"]
             config["mcp_client_name"] = client.name
         return config
 
@@ -275,5 +271,21 @@ class _Export:
             named = None if row.provider else self.index.provider.get(row.provider_id)
             name = values.text(row.provider if named is None else named.name)
             provider = providers.setdefault(name, {"keys": []})
-            provider["keys"].append(provider_key(row))
+            provider["keys"].append(_dumped_key(row))
         return providers
+
+
+def _dumped(model: Model, row: Row) -> Json:
+    """Return what a row says, by the names that files have for its columns."""
+    return loader(SCHEMAS[model]).dump_row(row._asdict())
+
+
+def _dumped_key(row: Row) -> Json:
+    """Return a provider's key, its maker's columns in a member of their own."""
+    stored: Json = row._asdict()
+    for maker, schema in MAKERS.items():
+        secrets = {name: stored[f"{maker}_{name}"] for name in loader(schema).fields}
+        is_set = any(each not in UNSET for each in secrets.values())
+        stored[f"{maker}_key_config"] = secrets if is_set else None
+    dumped: Json = loader(SCHEMAS[ProviderKey]).dump(stored)
+    return dumped

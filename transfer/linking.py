@@ -1,4 +1,4 @@
-"""What merged rows say of each other: whose budgets are, and what leads nowhere."""
+"""Link merged budgets to their owners, and check what rows say of each other."""
 
 from collections import Counter
 from typing import Any
@@ -26,7 +26,7 @@ from transfer.merging import Merge
 
 
 def link(merge: Merge) -> None:
-    """Link budgets to their owners; what is wrong goes to the draft's problems."""
+    """Link budgets to their owners; what is wrong goes to the batch's problems."""
     _drop_left_out(merge)
     _link_claimed(merge)
     _link_named(merge)
@@ -39,7 +39,7 @@ def link(merge: Merge) -> None:
 
 def _drop_left_out(merge: Merge) -> None:
     """Drop what belongs to virtual keys that were left out, unless they are there."""
-    gone = merge.draft.left_out - merge.new[VirtualKey].keys()
+    gone = merge.batch.left_out - merge.new[VirtualKey].keys()
     if gone:
         merge.drop(Budget, "virtual_key_id", gone)
         merge.drop(ModelConfig, "scope_id", gone)
@@ -47,12 +47,12 @@ def _drop_left_out(merge: Merge) -> None:
 
 def _link_claimed(merge: Merge) -> None:
     """Link the budgets that stand in their owners, or that these list."""
-    for budget_id, column, owner, place in merge.draft.claims:
+    for budget_id, column, owner, place in merge.batch.claims:
         key = owner
         if column == "provider_config_id":
             key = merge.numbered.get((ProviderConfig, owner))
         if budget_id not in merge.new[Budget]:
-            merge.odd(place, f'no budget "{budget_id}"')
+            merge.report(place, f'no budget "{budget_id}"')
         elif (
             key in merge.new[BUDGET_OWNERS[column]]
         ):  # else it could not be taken itself
@@ -64,7 +64,7 @@ def _link_named(merge: Merge) -> None:
     namers = Counter(
         item.values.get("budget_id")
         for model in SHOWN_OWNERS.values()
-        for item in merge.draft.of(model)
+        for item in merge.batch.of(model)
     )
     for column, model in SHOWN_OWNERS.items():
         for item, _ in merge.rows(model):
@@ -72,8 +72,8 @@ def _link_named(merge: Merge) -> None:
             if not budget_id:
                 continue
             if budget_id not in merge.new[Budget]:
-                merge.odd(item.at("budget_id"), f'no budget "{budget_id}"')
-            elif not merge.draft.record or namers[budget_id] == 1:
+                merge.report(item.at("budget_id"), f'no budget "{budget_id}"')
+            elif not merge.batch.record or namers[budget_id] == 1:
                 # What a record shares stays shared, by its owners' budget_id.
                 _link(merge, item.at("budget_id"), budget_id, column, item.key)
 
@@ -84,7 +84,7 @@ def _link(merge: Merge, place: str, budget_id: Any, column: str, key: Any) -> No
     owner = next((name for name in BUDGET_OWNERS if budget[name] is not None), None)
     if owner is None:
         merge.new[Budget][budget_id] = {**budget, column: key}
-    elif (owner, budget[owner]) != (column, key) and not merge.draft.record:
+    elif (owner, budget[owner]) != (column, key) and not merge.batch.record:
         has, needs = _owner(owner, budget[owner]), _owner(column, key)
         what = f"is of {has} already; give {needs} a budget of its own"
         merge.wrong(place, f'budget "{budget_id}" {what}')
@@ -114,13 +114,13 @@ def _check_references(merge: Merge) -> None:
         if len(named) > 1:
             whose = " and ".join(_owner(*each) for each in named)
             what = f'budget "{row["id"]}" is of {whose}; give each a budget of its own'
-            merge.odd(item.at("id"), what)
+            merge.report(item.at("id"), what)
     for item, row in merge.rows(ModelConfig):
         scoped = row["scope"] == VIRTUAL_KEY_SCOPE and row["scope_id"]
         if scoped and row["scope_id"] not in merge.new[VirtualKey]:
             # Gateways take it; it governs nothing.
             what = f'no virtual key "{row["scope_id"]}"'
-            merge.draft.notes.append(f"{item.at('scope_id')}: {what}")
+            merge.batch.notes.append(f"{item.at('scope_id')}: {what}")
 
 
 def _check_reference(merge: Merge, model: Model, column: str) -> None:
@@ -129,14 +129,14 @@ def _check_reference(merge: Merge, model: Model, column: str) -> None:
         if row[column] == "":
             row[column] = None
         if row[column] is not None and row[column] not in merge.new[to]:
-            merge.odd(item.at(column), f'no {noun(to)} "{row[column]}"')
+            merge.report(item.at(column), f'no {noun(to)} "{row[column]}"')
 
 
 def _check_virtual_keys(merge: Merge) -> None:
     for item, row in merge.rows(VirtualKey):
         if row["team_id"] is not None and row["customer_id"] is not None:
             text = "a virtual key belongs to a team or a customer, not both"
-            merge.odd(item.at("customer_id"), text)
+            merge.report(item.at("customer_id"), text)
 
 
 def _check_all_unique(merge: Merge) -> None:
@@ -166,8 +166,8 @@ def _check_rate_limits(merge: Merge) -> None:
             if limited and row[f"{half}_reset_duration"] is None:
                 place = item.at(f"{half}_reset_duration")
                 if not _is_wrong(merge, place):
-                    merge.odd(place, f"is missing beside {half}_max_limit")
+                    merge.report(place, f"is missing beside {half}_max_limit")
 
 
 def _is_wrong(merge: Merge, place: str) -> bool:
-    return any(line.startswith(f"{place}: ") for line in merge.draft.problems)
+    return any(line.startswith(f"{place}: ") for line in merge.batch.problems)

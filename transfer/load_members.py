@@ -1,18 +1,17 @@
-"""One thing of a file, loaded by its schema; what is wrong with it, and where."""
+"""Load one thing of a file by its schema; name what is wrong with it, and where."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import orjson
 from marshmallow import ValidationError
 
-from transfer.config_fields import Confidential
+from fields import Confidential
+from transfer.batch import Batch
 from transfer.config_schemas import FileSchema, known, loader, nullable
-from transfer.draft import Draft
 
 
 def named(
-    draft: Draft, schema: type[FileSchema], member: Mapping[str, Any], place: str
+    batch: Batch, schema: type[FileSchema], member: Mapping[str, Any], place: str
 ) -> dict[str, Any]:
     """Return a thing's members by the names that gateways know, nulls left out.
 
@@ -26,7 +25,7 @@ def named(
         if (lower := name.lower()) in names:
             found.setdefault(lower, value)
         else:
-            draft.pass_over(schema.__name__, name, place, names)
+            batch.pass_over(schema.__name__, name, place, names)
     if None in found.values():
         keeps = nullable(schema)
         found = {n: v for n, v in found.items() if v is not None or n in keeps}
@@ -34,9 +33,9 @@ def named(
 
 
 def load_member(
-    draft: Draft, schema: type[FileSchema], member: Any, place: str
+    batch: Batch, schema: type[FileSchema], member: Any, place: str
 ) -> dict[str, Any]:
-    """Return one thing of a file, loaded; what is wrong goes to the draft's problems.
+    """Return one thing of a file, loaded; what is wrong goes to the batch's problems.
 
     Of a record that breaks a rule what can be stored is taken, with a note.
     """
@@ -47,14 +46,14 @@ def load_member(
         messages: dict[str, Any] = {
             str(name): each for name, each in invalid.messages_dict.items()
         }
-        if draft.record and isinstance(member, Mapping):
-            _take_as_it_is(draft, schema, member, valid, messages, place)
-        draft.problems += _problems(messages, place)
+        if batch.record and isinstance(member, Mapping):
+            _take_as_it_is(batch, schema, member, valid, messages, place)
+        batch.problems += _problems(messages, place)
         return dict(valid)
 
 
 def _take_as_it_is(
-    draft: Draft,
+    batch: Batch,
     schema: type[FileSchema],
     member: Mapping[str, Any],
     valid: dict[str, Any],
@@ -63,18 +62,19 @@ def _take_as_it_is(
 ) -> None:
     """Take what breaks a rule but can be stored out of the messages, with a note."""
     for name in [name for name in messages if name != "id" and name in member]:
-        if isinstance(loader(schema).fields.get(name), Confidential):
+        field: Any = loader(schema).fields.get(name)
+        if isinstance(field, Confidential):
             messages.pop(name)  # whatever it is, it is not kept
         elif isinstance(member[name], str | int | float):
-            draft.notes += _problems({name: messages.pop(name)}, place)
-            valid[name] = member[name]
+            batch.notes += _problems({name: messages.pop(name)}, place)
+            valid[field.attribute or name] = field.as_given(member[name])
     for name in [name for name in messages if name not in ("id", "_schema")]:
         if member.get(name) is None:
-            draft.notes += _problems({name: messages.pop(name)}, place)
+            batch.notes += _problems({name: messages.pop(name)}, place)
 
 
 def _problems(messages: Mapping[str, Any], place: str) -> Iterator[str]:
-    """marshmallow's messages as lines that begin with their place."""
+    """Yield marshmallow's messages as lines that begin with their place."""
     for name, texts in messages.items():
         where = place if name == "_schema" else f"{place}.{name}"
         for text in texts:
@@ -85,8 +85,3 @@ _WORDS = {
     "Missing data for required field.": "is missing",
     "Invalid input type.": "must be an object",
 }
-
-
-def json_text(value: Any) -> str:
-    """Return a value as a JSON column stores it."""
-    return orjson.dumps(value).decode()

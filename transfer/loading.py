@@ -1,4 +1,4 @@
-"""Data in: from files of several kinds to our own database, all of it or nothing."""
+"""Load files of several kinds into our own database, all of it or nothing."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -20,11 +20,11 @@ from models import (
 )
 from store.encryption import Encryption
 from store.failures import DatabaseUnavailable
-from store.own import writing
+from store.own import LASTING, Pragmas, writing
 from store.own_tables import Tables
 from store.readers import read_once
 from store.rows import Rows
-from transfer.draft import Draft
+from transfer.batch import Batch
 from transfer.linking import link
 from transfer.merging import Merge
 from transfer.read_answers import Recorded, is_captured
@@ -41,7 +41,7 @@ _NOT_EVERYWHERE: dict[str, tuple[Model, ...]] = {
 
 
 class LoadError(Exception):
-    """What is to be loaded is wrong; `problems` has a line for each place, and `notes`
+    """The files cannot be loaded; `problems` has a line for each place, and `notes`
     one for each kind of name that is not known: it may be why.
     """
 
@@ -53,7 +53,7 @@ class LoadError(Exception):
 
 @dataclass(frozen=True)
 class Loaded:
-    """How many rows were added, changed and removed; what is odd in what was loaded."""
+    """Counts of the rows added, changed and removed; notes on what was loaded."""
 
     counts: dict[str, int]
     notes: list[str]
@@ -74,9 +74,9 @@ def load_files(
     part would be passed over. Raises LoadError and NotOurs, and then nothing has
     changed.
     """
-    drafts = read_files(paths, encryption)
-    return load_drafts(
-        drafts, database, replace=replace, strict=strict, encryption=encryption
+    batches = read_files(paths, encryption)
+    return load_batches(
+        batches, database, replace=replace, strict=strict, encryption=encryption
     )
 
 
@@ -93,18 +93,18 @@ def load_documents(
     list of them: a gateway without such a list does not say that there are none. What
     else a gateway knows of a thing is nobody's mistake, so it is not noted.
     """
-    drafts = _Drafts()
+    batches = _Batches()
     for source, document in documents:
-        drafts.add(document, source, pulled=True)
-    drafts.recorded.unknown.clear()
+        batches.add(document, source, pulled=True)
+    batches.recorded.unknown.clear()
     unlisted = [
         model
         for name, models in _NOT_EVERYWHERE.items()
         for model in models
-        if name not in drafts.answers.listed
+        if name not in batches.answers.listed
     ]
-    return load_drafts(
-        drafts.finish(),
+    return load_batches(
+        batches.finish(),
         database,
         replace=replace,
         keep=unlisted,
@@ -119,42 +119,43 @@ def load_document(
     *,
     fresh: bool = False,
     encryption: Encryption | None = None,
+    pragmas: Pragmas = LASTING,
 ) -> Loaded:
     """Load one parsed document of any kind that files may have; see load_files.
 
     With `fresh` nothing stays of what was there, not even usage, times or what was
-    generated: it is as though the database had been empty.
+    generated: it is as though the database had been empty. `pragmas`: see store.own.
     """
-    drafts = _Drafts(encryption)
-    drafts.add(document, source)
-    finished = drafts.finish()
-    with writing(database, encryption) as tables:
+    batches = _Batches(encryption)
+    batches.add(document, source)
+    finished = batches.finish()
+    with writing(database, encryption, pragmas) as tables:
         old = tables.read()
         base: Tables = {model: {} for model in old} if fresh else old
         counts = tables.change(old, merge(finished, base, base))
-    return Loaded(counts, [note for draft in finished for note in _notes(draft)])
+    return Loaded(counts, [note for batch in finished for note in _notes(batch)])
 
 
 def read_files(
     paths: Iterable[Address], encryption: Encryption | None = None
-) -> list[Draft]:
+) -> list[Batch]:
     """Return what the files hold, checked each for itself."""
-    drafts = _Drafts(encryption)
+    batches = _Batches(encryption)
     for path in paths:
         try:
-            drafts.add_source(path)
+            batches.add_source(path)
         except OSError as problem:
-            drafts.unreadable(f"{path}: cannot be read: {problem.strerror}")
+            batches.unreadable(f"{path}: cannot be read: {problem.strerror}")
         except DatabaseUnavailable as problem:
-            drafts.unreadable(f"{path}: {problem.reason}")
+            batches.unreadable(f"{path}: {problem.reason}")
         except orjson.JSONDecodeError as problem:
             place = f"{path}: line {problem.lineno}, column {problem.colno}"
-            drafts.unreadable(f"{place}: is not JSON: {problem.msg}")
-    return drafts.finish()
+            batches.unreadable(f"{place}: is not JSON: {problem.msg}")
+    return batches.finish()
 
 
-def load_drafts(
-    drafts: list[Draft],
+def load_batches(
+    batches: list[Batch],
     database: Address,
     *,
     replace: bool,
@@ -167,33 +168,33 @@ def load_drafts(
         old = tables.read()
         base: Tables = {model: {} for model in old} if replace else old
         base = base | {model: old[model] for model in keep}
-        new = merge(drafts, old, base, replace=replace, strict=strict)
+        new = merge(batches, old, base, replace=replace, strict=strict)
         counts = tables.change(old, new)
-    return Loaded(counts, [note for draft in drafts for note in _notes(draft)])
+    return Loaded(counts, [note for batch in batches for note in _notes(batch)])
 
 
-def _notes(draft: Draft) -> list[str]:
-    return [*draft.all_passed_over(), *dict.fromkeys(draft.notes)]
+def _notes(batch: Batch) -> list[str]:
+    return [*batch.all_passed_over(), *dict.fromkeys(batch.notes)]
 
 
 def merge(
-    drafts: list[Draft],
+    batches: list[Batch],
     old: Tables,
     base: Tables,
     *,
     replace: bool = False,
     strict: bool = False,
 ) -> Tables:
-    """Return the rows that drafts put into a base come to; raises LoadError."""
+    """Return the rows that batches put into a base come to; raises LoadError."""
     new = base
     problems: list[str] = []
     passed_over: list[str] = []
-    for draft in drafts:
-        merged = Merge(old, new, draft, replace)
+    for batch in batches:
+        merged = Merge(old, new, batch, replace)
         link(merged)
         new = merged.new
-        problems += draft.problems
-        passed_over += draft.all_passed_over()
+        problems += batch.problems
+        passed_over += batch.all_passed_over()
     if strict:
         problems += passed_over
     if problems:
@@ -208,17 +209,17 @@ def check_files(
 
     Raises LoadError where a file cannot be read.
     """
-    drafts = read_files(paths, encryption)
-    unreadable = [line for draft in drafts for line in draft.unreadable]
+    batches = read_files(paths, encryption)
+    unreadable = [line for batch in batches for line in batch.unreadable]
     if unreadable:
         raise LoadError(unreadable)
     tables: Tables = {model: {} for model in MODELS}
     wrong: list[str] = []
-    for draft in drafts:
-        merged = Merge(tables, tables, draft, replace=False)
+    for batch in batches:
+        merged = Merge(tables, tables, batch, replace=False)
         link(merged)
         tables = merged.new
-        wrong += [*draft.problems, *_notes(draft)]
+        wrong += [*batch.problems, *_notes(batch)]
     rows = {
         model: [row_type(model)(**row) for row in table.values()]
         for model, table in tables.items()
@@ -226,12 +227,12 @@ def check_files(
     return rows, wrong
 
 
-class _Drafts:
-    """Two drafts: of descriptions, and of records of what a gateway holds."""
+class _Batches:
+    """Two batches: of descriptions, and of records of what a gateway holds."""
 
     def __init__(self, encryption: Encryption | None = None) -> None:
-        self.described = Draft()
-        self.recorded = Draft(record=True)
+        self.described = Batch()
+        self.recorded = Batch(record=True)
         self.answers = Recorded(self.recorded)
         self.encryption = encryption or Encryption()
 
@@ -276,10 +277,10 @@ class _Drafts:
         self.described.unreadable.append(problem)
         self.described.problems.append(problem)
 
-    def finish(self) -> list[Draft]:
+    def finish(self) -> list[Batch]:
         self.answers.finish()
-        return [draft for draft in (self.recorded, self.described) if _says(draft)]
+        return [batch for batch in (self.recorded, self.described) if _says(batch)]
 
 
-def _says(draft: Draft) -> bool:
-    return bool(draft.items or draft.problems or draft.notes or draft.unknown)
+def _says(batch: Batch) -> bool:
+    return bool(batch.items or batch.problems or batch.notes or batch.unknown)

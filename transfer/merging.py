@@ -1,4 +1,4 @@
-"""A draft put into what a database holds already: the rows that result.
+"""Merge a batch into what a database holds already.
 
 A thing becomes what its file says of it. What files do not speak of (usage, times,
 generated values) stays as it was, unless the file replaces all: then it is unused.
@@ -27,18 +27,9 @@ from models import (
     referring,
 )
 from store.own_tables import Tables, key_names
-from transfer.config_fields import VALUE_PREFIX, value_hash
-from transfer.draft import Draft, Item
-from values import stored_time
+from transfer.batch import USAGE, Batch, Item
+from values import VALUE_PREFIX, stored_time, value_hash
 
-USAGE = {
-    "current_usage",
-    "last_reset",
-    "token_current_usage",
-    "token_last_reset",
-    "request_current_usage",
-    "request_last_reset",
-}
 MADE = {"created_at", "updated_at", "value", "value_hash", "key_id", "client_id"}
 DEFAULTS: dict[Model, dict[str, Any]] = {
     VirtualKey: {"is_active": True},
@@ -54,23 +45,23 @@ _NAMING[VirtualKey].add("scope_id")
 
 
 class Merge:
-    """The rows that a database shall hold once a draft is in it.
+    """The rows that a database shall hold once a batch is in it.
 
-    `base` is what the draft is put into, nothing or the `old` rows; either way it
+    `base` is what the batch is put into, nothing or the `old` rows; either way it
     takes from these what it does not speak of. `new` holds the rows. What is wrong with
     them linking.py says.
     """
 
-    def __init__(self, old: Tables, base: Tables, draft: Draft, replace: bool) -> None:
+    def __init__(self, old: Tables, base: Tables, batch: Batch, replace: bool) -> None:
         self.old = old
         self.new: Tables = {model: dict(rows) for model, rows in base.items()}
-        self.draft = draft
+        self.batch = batch
         self.placed: dict[tuple[Model, Any], Item] = {}
         self.numbered: dict[tuple[Model, Any], int] = {}  # theirs, or a place -> ours
-        self._kept = MADE if replace else MADE | USAGE
+        self._kept = MADE if replace else MADE.union(USAGE)
         self._replace = replace
         self._numbers = {
-            model: max(_whole(rows, draft.of(model)), default=0)
+            model: max(_whole(rows, batch.of(model)), default=0)
             for model, rows in old.items()
         }
         self._reserved: set[tuple[Model, int]] = set()  # numbers that will be reused
@@ -80,16 +71,16 @@ class Merge:
         self._put_all()
 
     def wrong(self, place: str, what: str) -> None:
-        self.draft.problems.append(f"{place}: {what}")
+        self.batch.problems.append(f"{place}: {what}")
 
-    def odd(self, place: str, what: str) -> None:
-        """Wrong in a description; in a record just odd, as the gateway has it so."""
-        lines = self.draft.notes if self.draft.record else self.draft.problems
+    def report(self, place: str, what: str) -> None:
+        """Add a problem; in a record just a note, as the gateway has it so."""
+        lines = self.batch.notes if self.batch.record else self.batch.problems
         lines.append(f"{place}: {what}")
 
     def rows(self, model: Model) -> Iterator[tuple[Item, dict[str, Any]]]:
-        """Yield the draft's items of a model with the rows that they became."""
-        for item in self.draft.of(model):
+        """Yield the batch's items of a model with the rows that they became."""
+        for item in self.batch.of(model):
             if item.key is not None and self.placed[model, item.key] is item:
                 yield item, self.new[model][item.key]
 
@@ -102,8 +93,8 @@ class Merge:
                 item.key = None
 
     def stamp(self) -> None:
-        """Set when rows were updated: those that differ from the old ones, now."""
-        if self.draft.record:
+        """Set the `updated_at` of rows that differ from the old ones."""
+        if self.batch.record:
             return
         now = stored_time(self._now)
         for model, rows in self.new.items():
@@ -116,9 +107,9 @@ class Merge:
                     rows[item.key] = row if row == old else {**row, "updated_at": made}
 
     def _adopt_ids(self) -> None:
-        """Give what has no id in its file that of the thing of the same name."""
+        """Give things without an id in their file that of the one of the same name."""
         for model, naming in _NAMING.items():
-            items = self.draft.of(model)
+            items = self.batch.of(model)
             made = [item for item in items if item.refers.get("made_id")]
             if not made:
                 continue
@@ -138,16 +129,16 @@ class Merge:
             self._rename(naming, renamed)
 
     def _rename(self, naming: set[str], renamed: dict[Any, Any]) -> None:
-        for items in self.draft.items.values() if renamed else ():
+        for items in self.batch.items.values() if renamed else ():
             for item in items:
                 for name in naming:
                     if item.values.get(name) in renamed:
                         item.values[name] = renamed[item.values[name]]
-        self.draft.claims = [
+        self.batch.claims = [
             claim._replace(owner=renamed.get(claim.owner, claim.owner))
             if claim.column in naming
             else claim
-            for claim in self.draft.claims
+            for claim in self.batch.claims
         ]
 
     def _put_all(self) -> None:
@@ -157,7 +148,7 @@ class Merge:
         self._put_by_id(RateLimit, Customer, Team, VirtualKey, ModelConfig)
         self._put_provider_configs()
         self._put_mcp_configs()
-        for item in self.draft.of(Budget):
+        for item in self.batch.of(Budget):
             theirs = item.values.get("provider_config_id")
             if (ProviderConfig, theirs) in self.numbered:
                 ours = self.numbered[ProviderConfig, theirs]
@@ -170,8 +161,8 @@ class Merge:
                 self._put(model, item, item.values.get("id"))
 
     def _items(self, model: Model) -> list[Item]:
-        """Return the draft's items; those last which their source only mentions."""
-        return sorted(self.draft.of(model), key=_is_mention)
+        """Return the batch's items; those last which their source only mentions."""
+        return sorted(self.batch.of(model), key=_is_mention)
 
     def _put(self, model: Model, item: Item, key: Any) -> None:
         """Put the item's row under its key, over the old one if there is one."""
@@ -184,7 +175,7 @@ class Merge:
         item.key = key
         old = self.new[model].get(key, self.old[model].get(key))
         row = dict.fromkeys(column_names(model))
-        partial = self.draft.record or (_is_mention(item) and not self._replace)
+        partial = self.batch.record or (_is_mention(item) and not self._replace)
         if old is None:
             row |= self._fresh(model, item)
         elif partial:
@@ -210,8 +201,8 @@ class Merge:
         self.wrong(item.at(column), f'"{item.values[column]}" is also at {first.place}')
 
     def _fresh(self, model: Model, item: Item) -> dict[str, Any]:
-        """Return what a new row has when its source does not say."""
-        if self.draft.record:
+        """Return the columns of a new row that its source does not give."""
+        if self.batch.record:
             return {}  # what a gateway does not say is not made up
         self._made += 1
         # Each a nanosecond later than the one before: the files' order is the lists'.
@@ -268,7 +259,7 @@ class Merge:
         links: dict[int, list[Any]] = {}
         for link in self.new[ProviderConfigKey]:
             links.setdefault(link[0], []).append(link)
-        for item in self.draft.of(ProviderConfig):
+        for item in self.batch.of(ProviderConfig):
             named = item.values.get("virtual_key_id"), item.values.get("provider")
             numbers = free.get(named)
             if numbers:
@@ -303,9 +294,9 @@ class Merge:
 
     def _put_mcp_configs(self) -> None:
         free = self._take_out(McpConfig, "mcp_client_id")
-        for item in self.draft.of(McpConfig):
+        for item in self.batch.of(McpConfig):
             client = self._client(item)
-            if client is None and not self.draft.record:
+            if client is None and not self.batch.record:
                 continue
             if client is not None:
                 item.values["mcp_client_id"] = client
@@ -324,20 +315,20 @@ class Merge:
         if client is None:
             what = f'no MCP client "{reference}"' if reference else "is missing"
             line = f"{item.at(item.refers['named_by'])}: {what}"
-            if self.draft.record:
-                self.draft.notes.append(line)
+            if self.batch.record:
+                self.batch.notes.append(line)
             else:  # as gateways do
-                self.draft.passed_over.append(f"{line}; the MCP config is left out")
+                self.batch.passed_over.append(f"{line}; the MCP config is left out")
         return client
 
     def _take_out(self, model: Model, other: str) -> dict[Any, list[int]]:
-        """Take out the configs of the draft's virtual keys: theirs replace them all.
+        """Take out the configs of the batch's virtual keys: theirs replace them all.
 
         Their numbers, by virtual key and `other` column, so that they keep them.
         """
         stated = {
             item.values.get("id")
-            for item in self.draft.of(VirtualKey)
+            for item in self.batch.of(VirtualKey)
             if model not in item.refers.get("keeps", ()) and not _is_mention(item)
         }
         free: dict[Any, list[int]] = {}
@@ -348,13 +339,13 @@ class Merge:
                 self.new[model].pop(number, None)
         taken = {number for numbers in free.values() for number in numbers}
         self._reserved |= {(model, number) for number in taken}
-        if model is ProviderConfig and not self.draft.record:
+        if model is ProviderConfig and not self.batch.record:
             self.drop(Budget, "provider_config_id", taken)
         return free
 
 
 def _unused(model: Model, item: Item, created: Any) -> dict[str, Any]:
-    """Return what a budget or a rate limit has of which nothing was used yet."""
+    """Return the usage of a new budget or rate limit: none."""
     if model is Budget:
         return {"current_usage": 0, "last_reset": created}
     if model is not RateLimit:

@@ -1,4 +1,4 @@
-"""A live gateway's lists, read over its API. What they mean is for loading to know."""
+"""Read a live gateway's lists over its API, for loading."""
 
 import re
 import threading
@@ -22,7 +22,7 @@ TIMEOUT = urllib3.Timeout(connect=5, read=60)
 TRIES = 4
 BACKOFF_SECONDS = 0.5  # before the second try; doubled before each further one
 RETRY_AFTER = urllib3.Retry(retry_after_max=30)  # reads that header, and caps it
-# What tells members apart: the first that is there.
+# A member's id: the first of these that is there.
 IDS = ("client_id", "id", "name", "provider")
 READINGS = 3  # of a list that goes on changing while its pages are read
 NO_GATEWAY = "this does not look like a gateway"
@@ -49,7 +49,9 @@ class Credentials:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Credentials":
-        """Raises PullError if both kinds are given, or half, or one cannot be sent."""
+        """Return the credentials that are set. Raises PullError if both kinds are, or
+        half of one, or one cannot be sent.
+        """
         names = ["GATEWAY_TOKEN", "GATEWAY_USER", "GATEWAY_PASSWORD"]
         given = [name for name in names if environ.get(name)]
         if given not in ([], names[:1], names[1:]):
@@ -69,7 +71,7 @@ class Credentials:
 def pull(
     url: str, credentials: Credentials, progress: Progress, sleep: Sleep = time.sleep
 ) -> Documents:
-    """All that a gateway tells, as (source, document) in the form of its answers.
+    """Return a gateway's lists, as (source, document) in the form of its answers.
 
     A list that it does not have is left out. Raises PullError.
     """
@@ -77,7 +79,7 @@ def pull(
     with urllib3.PoolManager(
         headers=credentials.headers,
         timeout=TIMEOUT,
-        retries=False,  # ours are told, and end when a stop ends the sleep
+        retries=False,  # ours are reported, and end when a stop ends the sleep
     ) as pool:
         try:
             return _Gateway(place, credentials, progress, sleep, pool).documents()
@@ -98,14 +100,14 @@ def follow(
     `load` answers a line for the progress. A round that fails is reported there.
     """
 
-    def tell(line: str) -> None:
+    def report(line: str) -> None:
         if stop.is_set():
             raise PullError("stopped")
         progress(line)
 
     while not stop.is_set():
         try:
-            progress(load(pull(url, credentials, tell, stop.wait)))
+            progress(load(pull(url, credentials, report, stop.wait)))
         except (PullError, LoadError, NotOurs) as problem:
             if not stop.is_set():
                 progress(f"{problem}; next try in {every:g} s")
@@ -113,7 +115,7 @@ def follow(
 
 
 def _place(url: str) -> str:
-    """The URL without its last slash; what is wrong with it is said without it."""
+    """Return the URL without its last slash. Raises PullError, which never shows it."""
     host = r"([\w.-]+|\[[0-9A-Fa-f:.]+\])"
     if not re.fullmatch(rf"https?://{host}(:\d{{1,5}})?(/[\w./~-]*)?", url):
         raise PullError("the URL must read like http://127.0.0.1:8080, no credentials")
@@ -122,7 +124,7 @@ def _place(url: str) -> str:
 
 @dataclass(frozen=True)
 class _Gateway:
-    """Asks one gateway, again where that may help."""
+    """One gateway; requests are sent again where that may help."""
 
     place: str
     credentials: Credentials
@@ -142,17 +144,17 @@ class _Gateway:
         return documents
 
     def _with_keys(self, provider: dict[str, Any]) -> dict[str, Any]:
-        """A provider's name and keys, which newer gateways keep a list of."""
-        told = {"name": provider.get("name")}
+        """Return a provider's name and keys, of which newer gateways have a list."""
+        named = {"name": provider.get("name")}
         if "keys" in provider:
-            return told | {"keys": provider["keys"]}
-        name = quote(str(told["name"]), safe="")
+            return named | {"keys": provider["keys"]}
+        name = quote(str(named["name"]), safe="")
         keys = Endpoint(f"{PROVIDERS.path}/{name}/keys", "keys", f"keys of {name}")
         found = self._read(keys)
-        return told if found is None else told | {"keys": found}
+        return named if found is None else named | {"keys": found}
 
     def _read(self, endpoint: Endpoint) -> list[dict[str, Any]] | None:
-        """All members of a list, however many are given at once; None without it."""
+        """Return all members of a list, page by page; None if there is no such list."""
         for _ in range(READINGS):
             try:
                 members, totals = self._read_pages(endpoint)
@@ -167,7 +169,7 @@ class _Gateway:
         raise PullError(f"gave {len(members)} {endpoint.words} of {max(totals)}")
 
     def _read_pages(self, endpoint: Endpoint) -> tuple[dict[Any, Any], set[int]]:
-        """The members by id, and every total that the gateway announced."""
+        """Return the members by id, and every total that the gateway gave."""
         members: dict[Any, Any] = {}
         totals: set[int] = set()
         query = dict(endpoint.query)
@@ -189,7 +191,7 @@ class _Gateway:
             query |= {"limit": str(PAGE), "offset": str(len(members))}
 
     def _get(self, path: str, query: Mapping[str, str]) -> Any:
-        """The JSON of one answer, asked for again where that may help."""
+        """Return the JSON of one answer, asked for again where that may help."""
         url = self.place + path
         for number in range(TRIES):
             wait = BACKOFF_SECONDS * 2**number * SystemRandom().uniform(0.5, 1.5)
@@ -208,53 +210,55 @@ class _Gateway:
                 self.sleep(wait)
         raise PullError(f"GET {path}: {fault}; tried {TRIES} times")
 
-    def _parse(self, told: str, response: urllib3.BaseHTTPResponse) -> Any:
+    def _parse(self, answered: str, response: urllib3.BaseHTTPResponse) -> Any:
         status = response.status
         if status in (401, 403):
-            raise PullError(f"{told} {status}: {self.credentials.advice}")
+            raise PullError(f"{answered} {status}: {self.credentials.advice}")
         if 300 <= status < 400:
             # The credentials must not go there; what is behind the host may be secret.
             host = parse_url(response.headers.get("Location", "")).host or "itself"
-            raise PullError(f"{told} {status}, a redirect to {host}; none is followed")
+            raise PullError(
+                f"{answered} {status}, a redirect to {host}; none is followed"
+            )
         if status in (404, 405, 501):
-            raise _Absent(f"{told} {status}")
+            raise _Absent(f"{answered} {status}")
         if status != 200:
-            raise PullError(f"{told} {status}")
+            raise PullError(f"{answered} {status}")
         # The gateway answers paths that it does not know with its dashboard's page.
         if response.data[:100].lstrip().startswith(b"<"):
-            raise _Absent(f"{told} HTML")
+            raise _Absent(f"{answered} HTML")
         try:
             return orjson.loads(response.data)
         except orjson.JSONDecodeError:
-            raise PullError(f"{told} what is not JSON; {NO_GATEWAY}") from None
+            raise PullError(f"{answered} what is not JSON; {NO_GATEWAY}") from None
 
 
 def _members(answer: Any, endpoint: Endpoint) -> dict[Any, Any]:
-    """The members of an answer's list, by id; raises PullError if it has none."""
-    key, told = endpoint.key, f"GET {endpoint.path} answered"
+    """Return the members of an answer's list, by id. Raises PullError without one."""
+    key, answered = endpoint.key, f"GET {endpoint.path} answered"
     if not isinstance(answer, dict) or key not in answer:
-        raise PullError(f'{told} JSON without "{key}"; {NO_GATEWAY}')
+        raise PullError(f'{answered} JSON without "{key}"; {NO_GATEWAY}')
     found = [] if answer[key] is None else answer[key]  # null: Go's empty list
     if not isinstance(found, dict | list):
-        raise PullError(f'{told} a "{key}" that is no list')
+        raise PullError(f'{answered} a "{key}" that is no list')
     members: dict[Any, Any] = {}
     for place in found if isinstance(found, dict) else range(len(found)):
         member = found[place]
         if endpoint is MCP_CLIENTS and isinstance(member, dict):
             member = member.get("config", member)
         if not isinstance(member, dict):
-            raise PullError(f'{told} a "{key}" with [{place!r}] no object')
+            raise PullError(f'{answered} a "{key}" with [{place!r}] no object')
         if isinstance(found, dict) and "client_id" not in member:
             member = {"name" if endpoint is PROVIDERS else "id": place, **member}
         id = next((member[name] for name in IDS if member.get(name)), None)
         if not isinstance(id, str | int):
-            raise PullError(f'{told} a "{key}" with [{place!r}] without an id')
+            raise PullError(f'{answered} a "{key}" with [{place!r}] without an id')
         members[id] = member
     return members
 
 
 def _fault(problem: Exception) -> tuple[str, bool]:
-    """What went wrong on the way, and whether it may pass."""
+    """Return why a request failed, and whether it may succeed later."""
     match problem:
         case exceptions.NameResolutionError():
             return "there is no host of that name", False

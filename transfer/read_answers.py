@@ -1,4 +1,4 @@
-"""What a gateway answered (or we did), as plain rows.
+"""Read a gateway's answers (or ours) as rows.
 
 Lists of teams, customers, virtual keys, budgets, rate limits, model configs, providers
 and MCP clients; one entity may stand in many places.
@@ -11,6 +11,7 @@ itself (usage, resets): there the later one counts.
 from dataclasses import dataclass, field
 from typing import Any
 
+from fields import NOT_KEPT
 from models import (
     SHOWN_OWNERS,
     Budget,
@@ -20,8 +21,7 @@ from models import (
     Provider,
     ProviderKey,
 )
-from transfer.config_fields import NOT_KEPT
-from transfer.draft import Draft
+from transfer.batch import USAGE, Batch
 from transfer.read_owners import NOUNS
 from transfer.walk import Owner, Walk
 
@@ -40,15 +40,7 @@ LISTS = {
 }
 BY_ID = tuple(LISTS)[:6]  # those that are known by an id
 COUNTS = ("count", "total", "total_count", "limit", "offset")
-VOLATILE = (
-    "updated_at",
-    "last_reset",
-    "current_usage",
-    "token_last_reset",
-    "token_current_usage",
-    "request_last_reset",
-    "request_current_usage",
-)
+VOLATILE = ("updated_at", *USAGE)
 UNSET_TIME = "0001-01-01 00:00:00+00:00"
 # Gateways cut these down where they stand in others: no, 0 and empty then say nothing.
 OFTEN_CUT = (ProviderKey, McpClient)
@@ -82,7 +74,7 @@ def _is_answered(listed: Any) -> bool:
 
 @dataclass
 class Seen:
-    """What is known of one entity, and where it was first met."""
+    """The known columns of one entity, and the place where it first stood."""
 
     place: str
     values: dict[str, Any]
@@ -92,15 +84,15 @@ class Seen:
 
 
 class Recorded:
-    """Puts together what answers say of each entity, then gives it to the draft."""
+    """The entities of all answers, put together; `finish` gives them to the batch."""
 
-    def __init__(self, draft: Draft) -> None:
-        self.draft = draft
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
         self.seen: dict[tuple[Model, Any], Seen] = {}
         self.listed: set[str] = set()  # the names of the lists there were
         self.owners: dict[Any, set[tuple[str, Any]]] = {}  # of budgets
         self.of_several: set[Any] = set()  # budgets that name several owners themselves
-        self.walk = Walk(draft, self, NOUNS)
+        self.walk = Walk(batch, self, NOUNS)
 
     def add(self, document: dict[str, Any], source: str) -> None:
         """Take all entities out of one answer, which is used up on the way."""
@@ -117,7 +109,7 @@ class Recorded:
             self.walk.mention(noun, document.pop(noun, None), f"{source}: {noun}")
 
     def finish(self) -> None:
-        """Put what was collected into the draft."""
+        """Put what was collected into the batch."""
         self._unlink_shared_budgets()
         if "governed_providers" in self.listed:
             for (model, _), seen in self.seen.items():
@@ -127,11 +119,11 @@ class Recorded:
                         "rate_limit_id": None,
                     } | seen.values
         for (model, _), seen in self.seen.items():
-            item = self.draft.add(model, seen.place, seen.hints | seen.values)
+            item = self.batch.add(model, seen.place, seen.hints | seen.values)
             item.refers |= seen.refers
 
     def _unlink_shared_budgets(self) -> None:
-        """A budget of several owners is named by each, as older gateways have it."""
+        """Let each owner name a budget of several, as older gateways have it."""
         for budget_id, owners in self.owners.items():
             shared = len(owners) > 1 and budget_id not in self.of_several
             if shared and (Budget, budget_id) in self.seen:
@@ -227,7 +219,7 @@ class Recorded:
 
     def _contradicted(self, seen: Seen, at: str) -> None:
         what = f"contradicts what {seen.place} says of the same thing"
-        self.draft.problems.append(f"{at}: {what}")
+        self.batch.problems.append(f"{at}: {what}")
 
 
 def _says_little(model: Model, name: str, value: Any) -> bool:
@@ -239,7 +231,7 @@ def _says_little(model: Model, name: str, value: Any) -> bool:
 
 
 def _moment(values: dict[str, Any]) -> tuple[list[str], list[float]]:
-    """Return how recent a version is; usage grows until it is reset."""
+    """Return the age of a version, for comparing; usage grows until it is reset."""
     times = [str(values.get(name, "")) for name in VOLATILE if "usage" not in name]
     usage = [values.get(name, 0) for name in VOLATILE if "usage" in name]
     return times, [each if isinstance(each, int | float) else 0 for each in usage]

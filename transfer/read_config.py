@@ -1,8 +1,9 @@
-"""A gateway's `config.json`, or lists that somebody wrote by hand, as plain rows."""
+"""Read a gateway's `config.json`, or lists written by hand, as rows."""
 
 from typing import Any
 
-from models import Model
+from models import SHOWN_OWNERS, Model
+from transfer.batch import Batch, Claim
 from transfer.config_schemas import (
     ConfigFileSchema,
     FileSchema,
@@ -11,7 +12,6 @@ from transfer.config_schemas import (
     ProviderFileSchema,
     known,
 )
-from transfer.draft import Claim, Draft
 from transfer.load_members import named
 from transfer.read_owners import NOUNS
 from transfer.walk import Owner, Walk
@@ -54,10 +54,10 @@ def is_config(document: Any) -> bool:
 
 
 class Described:
-    """Gives the things of a config.json to the draft, each as it stands there."""
+    """The things of a config.json, given to the batch as they stand there."""
 
-    def __init__(self, draft: Draft) -> None:
-        self.draft = draft
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
 
     def take(
         self,
@@ -72,21 +72,21 @@ class Described:
     ) -> Any:
         if owner is not None and key is not None:
             claim = Claim(key, owner.column, owner.key, place)
-            self.draft.claims.append(claim)
-        self.draft.add(model, place, values, **refers)
+            self.batch.claims.append(claim)
+        self.batch.add(model, place, values, **refers)
         return key
 
 
-def add_config(draft: Draft, document: dict[str, Any], source: str) -> None:
-    """Add a parsed `config.json` to the draft; `source` names it in places.
+def add_config(batch: Batch, document: dict[str, Any], source: str) -> None:
+    """Add a parsed `config.json` to the batch; `source` names it in places.
 
     The parsed file is used up on the way: a large one is never there twice.
     """
-    walk = Walk(draft, Described(draft), NOUNS)
+    walk = Walk(batch, Described(batch), NOUNS)
     # Lists that stand alone are as good as within "governance".
     lists = [name for name in document if name.lower() in GOVERNANCE]
     alone = {name.lower(): document.pop(name) for name in lists}
-    config = named(draft, ConfigFileSchema, document, f"{source}: ")
+    config = named(batch, ConfigFileSchema, document, f"{source}: ")
     providers = walk.object(config.get("providers"), f"{source}: providers")
     mcp = _part(walk, config, "mcp", McpFileSchema, source)
     governance = _part(walk, config, "governance", GovernanceFileSchema, source)
@@ -111,7 +111,7 @@ def add_config(draft: Draft, document: dict[str, Any], source: str) -> None:
         walk.each(noun, alone.pop(name, None), f"{source}: {name}")
         walk.each(noun, governance.pop(name, None), f"{source}: governance.{name}")
     if not lists and config.keys().isdisjoint(("governance", "mcp", "providers")):
-        draft.notes.append(f"{source}: {NOTHING_OF_OURS}")
+        batch.notes.append(f"{source}: {NOTHING_OF_OURS}")
 
 
 NOTHING_OF_OURS = "is a configuration with nothing of governance, providers or mcp"
@@ -122,18 +122,18 @@ def _part(
 ) -> dict[str, Any]:
     place = f"{source}: {name}"
     part = walk.object(config.get(name), place)
-    return named(walk.draft, schema, part, place)
+    return named(walk.batch, schema, part, place)
 
 
 def _governed(walk: Walk, listed: Any, source: str) -> dict[str, dict[str, Any]]:
-    """Return what governs whole providers, by their names."""
+    """Return the limits of whole providers, by their names."""
     place = f"{source}: governance.providers"
     found = {}
     for _, member, at in walk.members(listed, place):
         if not isinstance(member, dict):
             walk.wrong(at, "must be an object")
             continue
-        part = named(walk.draft, ProviderFileSchema, member, at)
+        part = named(walk.batch, ProviderFileSchema, member, at)
         name = part.pop("provider", None) or part.get("name")
         if isinstance(name, str) and name:
             found[name.lower()] = {**part, "name": name.lower()}
@@ -165,5 +165,4 @@ def _is_newer(governance: dict[str, Any]) -> bool:
         if isinstance(budget, dict)
         for name in budget
     }
-    owners = {"team_id", "customer_id", "virtual_key_id", "provider_config_id"}
-    return bool(governance.get("model_configs")) or not named.isdisjoint(owners)
+    return bool(governance.get("model_configs")) or not named.isdisjoint(SHOWN_OWNERS)

@@ -1,4 +1,4 @@
-"""A gateway's database as plain rows, to be copied into our own."""
+"""Read a gateway's database as rows, to be copied into our own."""
 
 import os
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 import values
+from fields import kept_secret, source_of
 from models import (
     MODELS,
     McpClient,
@@ -18,10 +19,10 @@ from models import (
 )
 from store.relations import Index
 from store.rows import Rows
-from transfer.config_fields import kept_secret, reference, value_hash
+from transfer.batch import Batch
 from transfer.config_schemas import FileSchema, StdioFileSchema, TlsFileSchema
-from transfer.draft import Draft
-from transfer.load_members import json_text, load_member
+from transfer.load_members import load_member
+from values import json_text, value_hash
 
 _SHAPES: dict[str, type[FileSchema]] = {
     "stdio_config_json": StdioFileSchema,
@@ -29,8 +30,8 @@ _SHAPES: dict[str, type[FileSchema]] = {
 }
 
 
-def add_rows(draft: Draft, rows: Rows, source: str) -> None:
-    """Add all rows to the draft; of providers' secrets only references are kept."""
+def add_rows(batch: Batch, rows: Rows, source: str) -> None:
+    """Add all rows to the batch; of providers' secrets only references are kept."""
     index = Index(rows)
     for model in MODELS:
         if model is ProviderConfigKey:
@@ -43,8 +44,8 @@ def add_rows(draft: Draft, rows: Rows, source: str) -> None:
             elif model is ProviderKey:
                 stored = _without_secrets(stored)
             elif model is McpClient:
-                stored |= _client_without_secrets(draft, stored, place)
-            item = draft.add(model, place, stored)
+                stored |= _client_without_secrets(batch, stored, place)
+            item = batch.add(model, place, stored)
             if model is ProviderConfig:
                 keys = [key.id for key in index.provider_keys(row)]
                 item.refers |= {"provider_keys": keys, "named_by": "keys"}
@@ -54,11 +55,11 @@ def add_rows(draft: Draft, rows: Rows, source: str) -> None:
 
 
 def _value(stored: dict[str, Any]) -> dict[str, Any]:
-    """Return what a virtual key's value becomes where only its source is stored.
+    """Return a virtual key's value where only its source is stored.
 
     It is looked up in the environment; the key is found by its hash either way.
     """
-    found = reference(stored["value"])
+    found = source_of(stored["value"])
     if not found:
         return {}
     value = os.environ.get(found.removeprefix("env."))
@@ -74,11 +75,11 @@ def _without_secrets(stored: dict[str, Any]) -> dict[str, Any]:
 
 
 def _client_without_secrets(
-    draft: Draft, stored: dict[str, Any], place: str
+    batch: Batch, stored: dict[str, Any], place: str
 ) -> dict[str, Any]:
     address = values.text(values.secret_text(stored["connection_string"]))
     shapes = {
-        column: _shape(draft, schema, stored[column], f"{place}.{column}")
+        column: _shape(batch, schema, stored[column], f"{place}.{column}")
         for column, schema in _SHAPES.items()
     }
     headers = stored["headers_json"]
@@ -90,9 +91,9 @@ def _client_without_secrets(
 
 
 def _shape(
-    draft: Draft, schema: type[FileSchema], stored: Any, place: str
+    batch: Batch, schema: type[FileSchema], stored: Any, place: str
 ) -> str | None:
-    """Return what is kept of a JSON object: its documented members."""
+    """Return the documented members of a stored JSON object, as JSON text."""
     try:
         parsed = orjson.loads(stored or "null")
     except ValueError:
@@ -100,7 +101,7 @@ def _shape(
     if not isinstance(parsed, dict):
         return None
     given = {name: each for name, each in parsed.items() if each is not None}
-    return json_text(load_member(draft, schema, given, place))
+    return json_text(load_member(batch, schema, given, place))
 
 
 def _headers(stored: Any) -> str:

@@ -1,4 +1,4 @@
-"""How files' customers, teams, virtual keys and what limits them become rows.
+"""Make rows of files' customers, teams, virtual keys and what limits them.
 
 What stands within another thing belongs to it.
 """
@@ -9,6 +9,7 @@ from typing import Any
 
 from marshmallow import ValidationError
 
+from fields import is_masked, source_of, text_of
 from models import (
     SHOWN_OWNERS,
     Budget,
@@ -22,13 +23,6 @@ from models import (
     VirtualKey,
 )
 from store.relations import ALL_MODELS, VIRTUAL_KEY
-from transfer.config_fields import (
-    VALUE_PREFIX,
-    is_masked,
-    reference,
-    secret_text,
-    value_hash,
-)
 from transfer.config_schemas import (
     BudgetFileSchema,
     CustomerFileSchema,
@@ -40,9 +34,15 @@ from transfer.config_schemas import (
     TeamFileSchema,
     VirtualKeyFileSchema,
 )
-from transfer.load_members import json_text
-from transfer.read_providers import PROVIDER_NOUNS, attached_keys, number_of
+from transfer.read_providers import (
+    EVERY,
+    NONE,
+    PROVIDER_NOUNS,
+    attached_keys,
+    number_of,
+)
 from transfer.walk import Entity, Noun, Owner, Walk, made_id
+from values import VALUE_PREFIX, value_hash
 
 OF_MODEL_CONFIG = "model_config_id"
 
@@ -73,9 +73,6 @@ def _read_holder(
         listed = entity.pop(f"{noun}s", None)
         walk.each(noun, listed, f"{at}.{noun}s", **{column: owner.key})
     values = walk.load(schema, entity, at)
-    for name in ("profile", "config", "claims"):
-        if name in values:
-            values[name] = json_text(values[name])
     return walk.take(model, values.get("id"), values, at, **made)
 
 
@@ -151,7 +148,7 @@ def _read_virtual_key(walk: Walk, entity: Entity, at: str, **holder: Any) -> Any
     key, value = entity.get("id"), entity.pop("value", None)
     value = _described_value(walk, value, at) if walk.described else _recorded(value)
     if value is None:
-        walk.draft.left_out.add(key)
+        walk.batch.left_out.add(key)
         return None
     _read_limits(walk, entity, at, Owner("virtual_key_id", key, _scope(key)))
     _read_model_budgets(walk, entity, at, _scope(key), key)
@@ -175,22 +172,22 @@ def _described_value(walk: Walk, secret: Any, at: str) -> str | None:
     """
     if secret is None:
         return ""
-    if found := reference(secret):
+    if found := source_of(secret):
         text = os.environ.get(found.removeprefix("env.").strip(), "")
         if not text or not found.startswith("env."):
             why = "is not set" if found.startswith("env.") else "is not read here"
             what = f"{at}.value: {found} {why}; the virtual key is left out"
-            walk.draft.passed_over.append(what)
+            walk.batch.passed_over.append(what)
             return None
     else:
         try:
-            text = secret_text(secret)
+            text = text_of(secret)
         except ValidationError:
             walk.wrong(f"{at}.value", "must be text")
             return ""
     if text and not text.startswith(VALUE_PREFIX):
         what = f"does not begin with {VALUE_PREFIX}, as virtual keys' values do"
-        walk.draft.passed_over.append(
+        walk.batch.passed_over.append(
             f"{at}.value: {what}; the key gets one of its own"
         )
         return ""
@@ -200,7 +197,7 @@ def _described_value(walk: Walk, secret: Any, at: str) -> str | None:
 def _recorded(secret: Any) -> str:
     """Return a virtual key's value if an answer shows it, "" otherwise."""
     text = secret.get("value") if isinstance(secret, Mapping) else secret
-    if not isinstance(text, str) or is_masked(text) or reference(text):
+    if not isinstance(text, str) or is_masked(text) or source_of(text):
         return ""
     return text
 
@@ -242,17 +239,17 @@ def _read_provider_config(
     _read_model_budgets(walk, entity, at, scope, base)
     attached = attached_keys(walk, entity, at)
     values = walk.load(ProviderConfigFileSchema, entity, at)
-    if walk.version == 1 and not values.get("allowed_models"):
-        values["allowed_models"] = ["*"]
-    for name in ("allowed_models", "blacklisted_models"):
-        if name in values or walk.described:
-            values[name] = json_text(values.get(name, []))
+    if walk.described:
+        values.setdefault("allowed_models", NONE)
+        values.setdefault("blacklisted_models", NONE)
+    if walk.version == 1 and values["allowed_models"] == NONE:
+        values["allowed_models"] = EVERY
     values |= {"virtual_key_id": virtual_key_id, "id": number}
     return walk.take(ProviderConfig, key, values, at, **attached)
 
 
 def _scope(virtual_key_id: Any, provider: Any = None) -> dict[str, Any]:
-    """Return where the model config is that governs a key or its provider config."""
+    """Return the scope of a model config that governs a key or a provider config."""
     return {
         "scope": VIRTUAL_KEY,
         "scope_id": virtual_key_id,

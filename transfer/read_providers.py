@@ -1,4 +1,4 @@
-"""How files' providers, their keys and MCP clients become rows, and what names them.
+"""Make rows of files' providers, their keys and MCP clients, and what names them.
 
 Of their secrets only where each is read from is kept.
 """
@@ -7,8 +7,8 @@ from typing import Any
 
 from marshmallow import ValidationError
 
+from fields import NOT_KEPT, is_masked, kept_secret
 from models import McpClient, McpConfig, Provider, ProviderKey
-from transfer.config_fields import NOT_KEPT, is_masked, kept_secret
 from transfer.config_schemas import (
     MAKERS,
     McpClientFileSchema,
@@ -18,9 +18,11 @@ from transfer.config_schemas import (
     StdioFileSchema,
     TlsFileSchema,
 )
-from transfer.load_members import json_text, named
+from transfer.load_members import named
 from transfer.walk import Entity, Noun, Walk
+from values import json_text
 
+NONE, EVERY = json_text([]), json_text(["*"])  # lists of models, as they are stored
 _KEY_LISTS = ("keys", "key_ids", "allowed_keys")  # the names that gateways have used
 
 
@@ -45,7 +47,7 @@ def _read_provider(walk: Walk, entity: Entity, at: str) -> Any:
             entity[f"{noun}_id"] = key
     walk.each("budget", entity.pop("budgets", None), f"{at}.budgets")
     values = walk.load(ProviderFileSchema, entity, at)
-    number = values.pop("number", None)
+    number = values.pop("id", None)
     if walk.described and number:
         values["id"] = number
     return walk.take(Provider, name, values, at)
@@ -67,9 +69,10 @@ def _read_provider_key(
     if walk.described:
         entity = {"name": "", "weight": 0.0, "models": [], **entity}
     values = walk.load(ProviderKeyFileSchema, entity, at) | secrets
-    if walk.version == 1 and not values.get("models"):
-        values["models"] = ["*"]
-    values |= {"provider": provider, "models_json": json_text(values.pop("models", []))}
+    values.setdefault("models_json", NONE)
+    values["provider"] = provider
+    if walk.version == 1 and values["models_json"] == NONE:
+        values["models_json"] = EVERY
     if isinstance(number, int) and number:
         values["id"] = number
     if not walk.described:
@@ -98,7 +101,7 @@ def _makers_secrets(walk: Walk, entity: Entity, at: str) -> Entity:
         prefix = f"{maker}_"
         place = f"{at}.{prefix}key_config"
         config = walk.object(entity.pop(f"{prefix}key_config", None), place)
-        config = named(walk.draft, schema, config, place)
+        config = named(walk.batch, schema, config, place)
         loaded = walk.load(schema, config, place)
         secrets |= {f"{prefix}{name}": secret for name, secret in loaded.items()}
         for name in [name for name in entity if name.startswith(prefix)]:
@@ -109,7 +112,7 @@ def _makers_secrets(walk: Walk, entity: Entity, at: str) -> Entity:
 
 
 def _stated(secret: Any) -> str:
-    """Return what is kept of a field that is there: set, too, if it is empty."""
+    """Return the kept part of a secret that is there; it counts as set if empty."""
     try:
         return kept_secret(secret) or NOT_KEPT
     except ValidationError:
@@ -147,7 +150,7 @@ def _allow(walk: Walk, entity: Entity, every: bool, some: bool, newer: bool) -> 
 
 
 def _attached(walk: Walk, member: Any, at: str, provider: Any) -> Any:
-    """Return what one provider key is known by; read it, if more is said of it."""
+    """Return the name or id of an attached provider key; read it, if it is whole."""
     if isinstance(member, dict) and not (
         walk.described and member.keys() <= {"id", "key_id", "name", "provider"}
     ):
@@ -166,32 +169,19 @@ def _attached(walk: Walk, member: Any, at: str, provider: Any) -> Any:
     return member
 
 
-_CLIENT_JSON = (
-    "headers",
-    "allowed_extra_headers",
-    "tools_to_execute",
-    "tools_to_auto_execute",
-    "tool_pricing",
-    "per_user_header_keys",
-)
-
-
 def _read_mcp_client(walk: Walk, entity: Entity, at: str, number: Any = None) -> Any:
     if isinstance(entity.get("config"), dict):  # as /api/mcp/clients wraps it
         at = f"{at}.config"
-        entity = named(walk.draft, McpClientFileSchema, entity["config"], at)
+        entity = named(walk.batch, McpClientFileSchema, entity["config"], at)
     client_id = entity.pop("id", None)
     if isinstance(client_id, str):
         entity.setdefault("client_id", client_id)
     numbers = (number, entity.pop("number", None), client_id)
     stdio, tls = entity.pop("stdio_config", None), entity.pop("tls_config", None)
     values = walk.load(McpClientFileSchema, entity, at)
-    for name in _CLIENT_JSON:
-        if name in values:
-            values[f"{name}_json"] = json_text(values.pop(name))
     if stdio is not None:
         place = f"{at}.stdio_config"
-        stdio = named(walk.draft, StdioFileSchema, walk.object(stdio, place), place)
+        stdio = named(walk.batch, StdioFileSchema, walk.object(stdio, place), place)
         loaded = walk.load(StdioFileSchema, stdio, place)
         values["stdio_config_json"] = json_text(loaded)
     partly = _read_tls_config(walk, tls, values, f"{at}.tls_config")
@@ -204,7 +194,7 @@ def _read_tls_config(walk: Walk, tls: Any, values: Entity, at: str) -> tuple[str
     """Put a client's TLS settings into its values; name the column that lacks some."""
     if tls is None:
         return ()
-    config = named(walk.draft, TlsFileSchema, walk.object(tls, at), at)
+    config = named(walk.batch, TlsFileSchema, walk.object(tls, at), at)
     loaded = walk.load(TlsFileSchema, config, at)
     masked = is_masked(loaded.get("ca_cert_pem"))
     kept = {
@@ -228,7 +218,7 @@ def _read_mcp_config(walk: Walk, entity: Entity, at: str, virtual_key: Entity) -
     wanted = read or by_name or by_id
     named_by = "mcp_client_name" if by_name or by_id is None else "mcp_client_id"
     values = walk.load(McpConfigFileSchema, entity, at)
-    values["tools_to_execute"] = json_text(values.get("tools_to_execute", []))
+    values.setdefault("tools_to_execute", NONE)
     values |= {"id": number, "virtual_key_id": virtual_key.get("id")}
     if isinstance(by_id, int):
         values["mcp_client_id"] = by_id

@@ -1,4 +1,4 @@
-"""Opening what is to be loaded: files, pipes and standard input, of either kind."""
+"""Open what is to be loaded: files, pipes and standard input."""
 
 import mmap
 import os
@@ -21,7 +21,7 @@ MOST_BYTES = 2**30  # of a pipe, which has no size of its own
 
 
 class Source:
-    """Bytes to be loaded, which are a database, or JSON."""
+    """A file or pipe to be loaded: a database, or JSON."""
 
     def __init__(self, path: Path, file: IO[bytes]) -> None:
         self._path = path
@@ -32,7 +32,7 @@ class Source:
 
     @contextmanager
     def database(self) -> Iterator[Path]:
-        """The path of the database, which of a pipe's is a private copy."""
+        """Return the path of the database; of a pipe's, that of a private copy."""
         if self._is_file and self._path != STANDARD_INPUT:
             yield self._path
             return

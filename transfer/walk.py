@@ -1,4 +1,4 @@
-"""A walk through the things of a file, wherever they stand within each other."""
+"""Walk through the things of a file, wherever they stand within each other."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from models import Model
+from transfer.batch import Batch, Claim
 from transfer.config_schemas import FileSchema
-from transfer.draft import Claim, Draft
 from transfer.load_members import load_member, named
 
 # What ids are made of where a file has none, so that it loads twice as the same things.
@@ -18,7 +18,7 @@ Entity = dict[str, Any]
 
 
 class Owner(NamedTuple):
-    """Whose budgets stand somewhere: how a budget names it, and its id or place.
+    """An owner of budgets: the column in which they name it, and its id or place.
 
     `scope` is that of the model config which may govern it.
     """
@@ -29,7 +29,7 @@ class Owner(NamedTuple):
 
 
 class Sink(Protocol):
-    """Where the rows go; `take` returns the key if it could be taken.
+    """A receiver of rows; `take` returns the key if it could be taken.
 
     `owner` is whom a budget stands in; `partly` names columns of which there is more.
     """
@@ -48,7 +48,7 @@ class Sink(Protocol):
 
 
 class Noun(NamedTuple):
-    """How one kind of thing is read: its names, and what makes rows of it."""
+    """A kind of thing: its schema, and the function that makes rows of it."""
 
     schema: type[FileSchema]
     read: Callable[..., Any]
@@ -56,14 +56,14 @@ class Noun(NamedTuple):
 
 @dataclass
 class Walk:
-    """Takes things out of a file, and gives their rows to a sink.
+    """A pass over the things of a file, which gives their rows to a sink.
 
     `version` is the one that a `config.json` states or is known by: what is empty in it
     allows everything (1) or nothing (2). `providers` and `clients` are the names of
     those that the file has.
     """
 
-    draft: Draft
+    batch: Batch
     sink: Sink
     nouns: dict[str, Noun]
     version: int | None = None
@@ -73,10 +73,10 @@ class Walk:
 
     @property
     def described(self) -> bool:
-        return not self.draft.record
+        return not self.batch.record
 
     def wrong(self, place: str, what: str) -> None:
-        self.draft.problems.append(f"{place}: {what}")
+        self.batch.problems.append(f"{place}: {what}")
 
     def object(self, value: Any, place: str) -> dict[str, Any]:
         """Return an object, or an empty one for what is none; null is not given."""
@@ -115,7 +115,7 @@ class Walk:
                 self.wrong(f"{place}.{name}", "must be text or a number")
                 return None
         schema, read = self.nouns[noun]
-        entity = named(self.draft, schema, member, place)
+        entity = named(self.batch, schema, member, place)
         return read(self, entity, place, **context)
 
     def mention(self, noun: str, member: Any, place: str, **context: Any) -> Any:
@@ -136,7 +136,7 @@ class Walk:
             self.mentioned -= 1
 
     def load(self, schema: type[FileSchema], entity: Any, place: str) -> dict[str, Any]:
-        return load_member(self.draft, schema, entity, place)
+        return load_member(self.batch, schema, entity, place)
 
     def take(
         self, model: Model, key: Any, values: dict[str, Any], place: str, **refers: Any
@@ -146,8 +146,8 @@ class Walk:
         return self.sink.take(model, key, values, place, **refers)
 
     def claim(self, budget_id: Any, owner: Owner, place: str) -> None:
-        """Say whose a budget of this id is that is read elsewhere."""
-        self.draft.claims.append(Claim(budget_id, owner.column, owner.key, place))
+        """Note the owner of a budget that is read elsewhere."""
+        self.batch.claims.append(Claim(budget_id, owner.column, owner.key, place))
 
     def identify(self, model: Model, entity: dict[str, Any]) -> dict[str, Any]:
         """Give a described thing that has no id one made of its name; say if so."""
@@ -159,5 +159,5 @@ class Walk:
 
 
 def made_id(*parts: Any) -> str:
-    """Return an id for what has none, the same for the same parts."""
+    """Return an id for a thing without one, the same for the same parts."""
     return str(uuid.uuid5(_MADE_IDS, "/".join(map(str, parts))))

@@ -164,8 +164,8 @@ class _Routes:
 
     def list_faults(self) -> Response:
         """Return the faults that there are, oldest first."""
-        told = [_told(fault) for fault in self._faults.all()]
-        return _json({"faults": told, "count": len(told)})
+        shown = [_shown(fault) for fault in self._faults.all()]
+        return _json({"faults": shown, "count": len(shown)})
 
     def add_fault(self) -> Response:
         """Let something go wrong from the next request on."""
@@ -179,7 +179,7 @@ class _Routes:
         value = self._value(kind, body[kind])
         fault = Fault(kind, value, route, body.get("times"))
         self._faults.add(fault)
-        return _json(_told(fault), HTTPStatus.CREATED)
+        return _json(_shown(fault), HTTPStatus.CREATED)
 
     def take_back_faults(self) -> Response:
         self._faults.clear()
@@ -204,9 +204,9 @@ class _Routes:
     def _load(self, document: bytes, *, empty: bool) -> dict[str, Any]:
         if self._control.load is None:
             raise ApiError(409, "conflict", NOT_OURS)
-        told = self._control.load(document, empty)
+        loaded = self._control.load(document, empty)
         self._keeper.current()  # what both modes answer from now on
-        return told
+        return loaded
 
     def _revoke(self, name: str) -> None:
         api_keys.revoke_api_key(self._control.access_database, name)
@@ -239,10 +239,10 @@ def _loaded(schema: Schema) -> dict[str, Any]:
     return loaded
 
 
-def _told(fault: Fault) -> dict[str, Any]:
+def _shown(fault: Fault) -> dict[str, Any]:
     value = True if isinstance(fault.value, Instead) else fault.value
-    told = {"id": fault.number, fault.kind: value}
-    return told | {"route": fault.route, "times": fault.left}
+    shown = {"id": fault.number, fault.kind: value}
+    return shown | {"route": fault.route, "times": fault.left}
 
 
 def _json(body: object, status: int = 200) -> Response:

@@ -46,8 +46,7 @@ class Cors(Surrounding):
         On any path: what is not there is said by the answer to the request itself.
         """
         if (
-            environ["REQUEST_METHOD"] != "OPTIONS"
-            or "HTTP_ACCESS_CONTROL_REQUEST_METHOD" not in environ
+            not is_preflight(environ)
             or self._allowed(environ) is None
             or request_problem(environ) is not None
         ):
@@ -77,6 +76,12 @@ class Cors(Surrounding):
         if self._everyone:
             return "*"
         return origin if origin in self._origins else None
+
+
+def is_preflight(environ: Environ) -> bool:
+    """Return whether a browser asks, before a page's request, if it may send it."""
+    named = "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
+    return named and environ["REQUEST_METHOD"] == "OPTIONS"
 
 
 def _vary_by_origin(headers: Headers) -> None:

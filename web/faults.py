@@ -16,6 +16,7 @@ from errors import ApiError
 from snapshot.sources import SnapshotSource
 from web.access_log import log_request, sane_request_id
 from web.control_guard import CONTROL_PREFIX
+from web.cors import is_preflight
 from web.error_responses import error_body, error_headers
 from web.lists import LISTS, SOURCE, Lists, Reply
 from web.preferences import preferred
@@ -91,9 +92,9 @@ class Faults(Surrounding):
         """Return what a request is to suffer, by kind, and note it in its environment.
 
         Called once for a request. Of each kind it has one at most: what its header
-        says, else the oldest.
+        says, else the oldest. A preflight has none: the request that follows has it.
         """
-        if environ["PATH_INFO"].startswith(CONTROL_PREFIX):
+        if environ["PATH_INFO"].startswith(CONTROL_PREFIX) or is_preflight(environ):
             return {}
         suffered = self._preferred(environ) if self._by_header else {}
         with self._lock:

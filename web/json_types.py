@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from marshmallow import Schema, fields
+from marshmallow import Schema
+from marshmallow.fields import Field
 
+import fields
 import schemas
 from models import MODELS
 
@@ -19,11 +21,6 @@ EMPTY = {"type": "string", "const": ""}
 # Where the documents cut the circle of customers, teams and keys.
 CUT = {"type": "object", "maxProperties": 0}
 
-_KINDS: dict[type, Properties] = {
-    str: {"type": "string"},
-    bool: {"type": "boolean"},
-    list: STRINGS,
-}
 _INTEGER_COLUMNS = {
     (model._meta.table_name, column.name)
     for model in MODELS
@@ -32,9 +29,11 @@ _INTEGER_COLUMNS = {
 }
 
 
-def properties(converter: Any, field: fields.Field, ret: Properties) -> Properties:
+def properties(converter: Any, field: Field, ret: Properties) -> Properties:
     """Return what a field's value is; an attribute function of apispec."""
     made = next((make(field) for kind, make in _TYPES if isinstance(field, kind)), {})
+    if isinstance(field, fields.JsonShape):
+        made = _shape(converter, field)
     if getattr(field, "unset", "") is None and "type" in made:
         return made | {"type": [made["type"], "null"]}
     return made
@@ -45,39 +44,37 @@ def required(schema: Schema) -> list[str]:
     return [name for name, field in schema.fields.items() if _is_always_there(field)]
 
 
-def _is_always_there(field: fields.Field) -> bool:
-    if isinstance(field, schemas.Related):
+def _is_always_there(field: Field) -> bool:
+    if isinstance(field, fields.Related):
         # Lists are never left out, but those of model budgets, which few have.
         return bool(field.many) and field.name != "model_budgets"
-    return getattr(field, "unset", None) is not schemas.LEFT_OUT
+    return getattr(field, "unset", None) is not fields.LEFT_OUT
 
 
-def _number(field: fields.Field) -> Properties:
+def _number(field: Field) -> Properties:
     table = getattr(field.parent, "table", "")
     column = (table, field.attribute or field.name)
     counted = str(field.name).endswith("_count")
     return WHOLE if counted or column in _INTEGER_COLUMNS else {"type": "number"}
 
 
-def _shape(field: Any) -> Properties:
-    members = {name: _KINDS[kind] for name, (kind, _) in field.members.items()}
+def _shape(converter: Any, field: fields.JsonShape) -> Properties:
+    members = {
+        name: converter.field2property(member) for name, member in field.members.items()
+    }
     return {"type": "object", "properties": members, "required": list(members)}
 
 
 _TYPES: tuple[tuple[type, Callable[[Any], Properties]], ...] = (
-    (schemas.TextList, lambda _: STRINGS),
-    (schemas.JsonShape, _shape),
-    (
-        schemas.Headers,
-        lambda _: {"type": "object", "additionalProperties": ENV_VALUE},
-    ),
-    (schemas.JsonText, lambda _: {"type": "object"}),
-    (schemas.Text, lambda _: {"type": "string"}),
-    (schemas.Number, _number),
-    (schemas.Flag, lambda _: {"type": "boolean"}),
-    (schemas.Timestamp, lambda _: TIME),
-    (schemas.Expiry, lambda _: TIME),
-    (schemas.EnvValue, lambda _: ENV_VALUE),
+    (fields.TextList, lambda _: STRINGS),
+    (fields.Arguments, lambda _: STRINGS),
+    (fields.Headers, lambda _: {"type": "object", "additionalProperties": ENV_VALUE}),
+    (fields.JsonText, lambda _: {"type": "object"}),
+    (fields.Text, lambda _: {"type": "string"}),
+    (fields.Number, _number),
+    (fields.Flag, lambda _: {"type": "boolean"}),
+    (fields.Timestamp, lambda _: TIME),
+    (fields.EnvValue, lambda _: ENV_VALUE),
     (
         schemas.TrueOrFalse,
         lambda _: {

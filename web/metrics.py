@@ -174,7 +174,7 @@ def _budgets(spending: list[Spending]) -> Families:
         "governance_budget_limit", "What may be used of a budget.", labels=labels
     )
     reset = GaugeMetricFamily(
-        "governance_budget_reset_timestamp_seconds",
+        "governance_budget_reset_timestamp",
         "When the usage of a budget is due to be reset.",
         labels=labels,
     )

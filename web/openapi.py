@@ -118,9 +118,9 @@ MODE = {
     "type": "object",
     "required": ["ready"],
     "properties": {
-        "ready": {"type": "boolean"},
+        "ready": {"type": "boolean", "description": "Whether it can answer."},
         "reason": {"type": "string", "description": "Why it is not ready."},
-        "age": {"type": ["integer", "null"]},
+        "age": {"type": ["integer", "null"], "description": "Seconds, as below."},
     },
 }
 READINESS = {
@@ -135,20 +135,26 @@ READINESS = {
             "type": ["integer", "null"],
             "description": "Seconds since the snapshot was known to be current.",
         },
-        "teams": {"type": "integer"},
-        "customers": {"type": "integer"},
-        "virtual_keys": {"type": "integer"},
+        "teams": {"type": "integer", "description": "How many there are."},
+        "customers": {"type": "integer", "description": "How many there are."},
+        "virtual_keys": {"type": "integer", "description": "How many there are."},
         "last_failure": {
             "type": ["object", "null"],
+            "description": "The last look at the database that failed, if any.",
             "required": ["at", "reason"],
-            "properties": {"at": json_types.TIME, "reason": {"type": "string"}},
+            "properties": {
+                "at": json_types.TIME | {"description": "When it failed."},
+                "reason": {"type": "string", "description": "Why it failed."},
+            },
         },
     },
 }
 HEALTH = {
     "type": "object",
     "required": ["status"],
-    "properties": {"status": {"type": "string", "const": "ok"}},
+    "properties": {
+        "status": {"type": "string", "const": "ok", "description": "Always `ok`."}
+    },
 }
 
 

@@ -30,9 +30,9 @@ class Preferred(NamedTuple):
 
     def applied(self) -> str:
         """Return the value of the Preference-Applied header."""
-        told = [] if self.status is None else [f"code={self.status}"]
-        told += [] if self.delay is None else [f"wait={self.delay:g}"]
-        return ", ".join(told)
+        applied = [] if self.status is None else [f"code={self.status}"]
+        applied += [] if self.delay is None else [f"wait={self.delay:g}"]
+        return ", ".join(applied)
 
 
 def preferred(header: str) -> Preferred:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from gateway import Gateway
+from gateway import Gateway, in_all_layouts
 from werkzeug.test import TestResponse
 
+from fields import report_broken
 from models import MODELS
-from schemas import report_broken
 from snapshot import entities
 from web.access_log import set_up_logging
 
@@ -23,10 +23,10 @@ TABLES = [model._meta.table_name for model in MODELS]
 
 @pytest.fixture(autouse=True)
 def lines(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[str]]]:
-    """What the service logged, other than requests, with nothing reported before."""
+    """The service's log messages but those of requests; nothing was reported before."""
     set_up_logging()
     report_broken.cache_clear()
-    entities._dump_shared.cache_clear()
+    entities.dump_shared.cache_clear()
     logger = logging.getLogger("governance")
     logger.addHandler(caplog.handler)
     yield lambda: [
@@ -74,9 +74,7 @@ LEFT_OUT = "left out"
 BROKEN = [
     ("governance_teams", "profile", "{not json", "profile", {}),
     ("governance_teams", "profile", "[1]", "profile", {}),
-    ("governance_teams", "profile", '"text"', "profile", {}),
     ("governance_teams", "config", "7", "config", {}),
-    ("governance_teams", "config", "true", "config", {}),
     ("governance_teams", "claims", '{"a":1}trailing', "claims", {}),
     ("governance_teams", "claims", '{"a":NaN}', "claims", {}),
     ("governance_teams", "claims", '{"a":"\\ud800"}', "claims", {}),
@@ -88,20 +86,6 @@ BROKEN = [
         "governance_teams",
         "updated_at",
         "2026-02-30 00:00:00+00:00",
-        "updated_at",
-        ZERO_TIME,
-    ),
-    (
-        "governance_teams",
-        "updated_at",
-        "2026-13-01 00:00:00+00:00",
-        "updated_at",
-        ZERO_TIME,
-    ),
-    (
-        "governance_teams",
-        "updated_at",
-        "2026-01-01 25:00:00+00:00",
         "updated_at",
         ZERO_TIME,
     ),
@@ -167,7 +151,6 @@ BROKEN = [
     ("config_keys", "weight", "heavy", "weight", None),
     ("config_keys", "enabled", "perhaps", "enabled", True),
     ("config_keys", "use_for_batch_api", "perhaps", "use_for_batch_api", False),
-    ("config_keys", "azure_endpoint", b"\xff", "azure_endpoint", LEFT_OUT),
     ("config_mcp_clients", "headers_json", "[]", "headers", {}),
     ("config_mcp_clients", "headers_json", "X: y", "headers", {}),
     ("config_mcp_clients", "stdio_config_json", "[]", "stdio_config", LEFT_OUT),
@@ -189,10 +172,8 @@ BROKEN = [
         False,
     ),
 ]
-NOT_LOGGED = {"azure_endpoint"}  # a secret that is no text is only not told
 
 broken = pytest.mark.parametrize(("table", "column", "stored", "key", "shown"), BROKEN)
-one_layout = pytest.mark.parametrize("layout", ["july"])
 
 
 def break_row(gateway: Gateway, table: str, column: str, stored: Any) -> None:
@@ -204,11 +185,11 @@ def change_something_else(gateway: Gateway) -> None:
     gateway.execute("UPDATE governance_teams SET name = name || '!' WHERE id = 'lone'")
 
 
-@one_layout
 @broken
-def test_a_default_stands_in_for_a_broken_value(
+def test_a_default_stands_in_for_a_broken_value_which_is_logged_once(
     filled: Gateway,
     get: Get,
+    lines: Callable[[], list[str]],
     table: str,
     column: str,
     stored: Any,
@@ -218,54 +199,24 @@ def test_a_default_stands_in_for_a_broken_value(
     break_row(filled, table, column, stored)
 
     entity = SHOWN[table][1](get)
-
-    expected = (
-        {"value": "", "env_var": "", "from_env": False}
-        if key == "azure_endpoint"
-        else shown
-    )
-    assert entity.get(key, LEFT_OUT) == expected
-
-
-@pytest.mark.parametrize("name", ["teams", "customers"])
-@pytest.mark.parametrize("table", SHOWN)
-def test_one_broken_value_leaves_the_rest_of_the_list_as_it_was(
-    filled: Gateway, get: Get, source: str, name: str, table: str
-) -> None:
-    count = get(name, source=source).json["count"]
-    column = next(row[1] for row in BROKEN if row[0] == table)
-    break_row(filled, table, column, "{broken")
-
-    answer = get(name, source=source)
-
-    assert (answer.status_code, answer.json["count"]) == (200, count)
-
-
-@one_layout
-@pytest.mark.parametrize(
-    ("table", "column", "stored"),
-    [row[:3] for row in BROKEN if row[1] not in NOT_LOGGED],
-)
-def test_a_broken_value_is_logged_once_with_table_and_id(
-    filled: Gateway,
-    get: Get,
-    lines: Callable[[], list[str]],
-    table: str,
-    column: str,
-    stored: Any,
-) -> None:
-    break_row(filled, table, column, stored)
-    get("teams")
-    get("customers")
+    customers = get("customers")
     change_something_else(filled)
-
     get("teams")
 
+    assert entity.get(key, LEFT_OUT) == shown
+    assert (customers.status_code, customers.json["count"]) == (200, 2)
     (line,) = lines()
     assert line.startswith(f"{table}, row {SHOWN[table][0]!r}: {column} ")
 
 
-@one_layout
+def test_a_secret_that_is_no_text_is_not_shown(filled: Gateway, get: Get) -> None:
+    break_row(filled, "config_keys", "azure_endpoint", b"\xff")
+
+    key = first_config(get)["keys"][0]
+
+    assert key["azure_endpoint"] == {"value": "", "env_var": "", "from_env": False}
+
+
 def test_a_broken_value_of_a_model_config_is_logged_once(
     filled: Gateway, get: Get, lines: Callable[[], list[str]]
 ) -> None:
@@ -282,7 +233,6 @@ def test_a_broken_value_of_a_model_config_is_logged_once(
     ]
 
 
-@one_layout
 def test_a_row_that_many_teams_show_is_logged_once(
     filled: Gateway, get: Get, lines: Callable[[], list[str]]
 ) -> None:
@@ -295,7 +245,6 @@ def test_a_row_that_many_teams_show_is_logged_once(
     assert len(lines()) == 1
 
 
-@one_layout
 def test_two_broken_rows_are_two_lines(
     filled: Gateway, get: Get, lines: Callable[[], list[str]]
 ) -> None:
@@ -309,7 +258,6 @@ def test_two_broken_rows_are_two_lines(
     ]
 
 
-@one_layout
 def test_rows_that_are_well_are_not_logged(
     filled: Gateway, get: Get, lines: Callable[[], list[str]]
 ) -> None:
@@ -320,7 +268,6 @@ def test_rows_that_are_well_are_not_logged(
     assert lines() == []
 
 
-@one_layout
 @pytest.mark.parametrize(
     ("table", "column", "stored"),
     [
@@ -348,7 +295,6 @@ def test_a_log_line_does_not_repeat_what_is_stored(
     assert "hunter-three" not in "".join(lines())
 
 
-@one_layout
 @pytest.mark.parametrize(
     "stored", ['{"command": 5}', '{"args": "-y"}', '{"envs": {"HOME": 1}}']
 )
@@ -363,22 +309,9 @@ def test_a_wrong_member_of_a_json_column_is_logged_with_table_and_id(
     assert line.startswith("config_mcp_clients, row 1: ")
 
 
+@in_all_layouts
 @pytest.mark.parametrize("table", SHOWN)
-def test_null_in_every_column_but_the_id_still_answers(
-    filled: Gateway, get: Get, source: str, table: str
-) -> None:
-    with filled.writer() as connection:
-        columns = connection.execute(f"PRAGMA table_info({table})").fetchall()
-    nulls = ", ".join(f'"{row[1]}" = NULL' for row in columns if row[1] != "id")
-    filled.execute(f"UPDATE {table} SET {nulls}")
-
-    answers = [get(name, source=source) for name in ("teams", "customers")]
-
-    assert [answer.status_code for answer in answers] == [200, 200]
-
-
-@pytest.mark.parametrize("table", SHOWN)
-def test_null_is_unset_and_not_logged(
+def test_null_in_every_column_but_the_id_is_unset_and_not_logged(
     filled: Gateway, get: Get, lines: Callable[[], list[str]], table: str
 ) -> None:
     with filled.writer() as connection:
@@ -386,13 +319,13 @@ def test_null_is_unset_and_not_logged(
     nulls = ", ".join(f'"{row[1]}" = NULL' for row in columns if row[1] != "id")
     filled.execute(f"UPDATE {table} SET {nulls}")
 
-    get("teams")
+    answers = [get(name) for name in ("teams", "customers")]
 
+    assert [answer.status_code for answer in answers] == [200, 200]
     assert lines() == []
 
 
-@one_layout
-@pytest.mark.parametrize("depth", [100, *range(245, 260), 300, 900, 5000, 100_000])
+@pytest.mark.parametrize("depth", [100, *range(250, 257), 5000, 100_000])
 def test_json_nested_deeply_does_not_break_the_list(
     filled: Gateway, get: Get, depth: int
 ) -> None:
@@ -404,7 +337,6 @@ def test_json_nested_deeply_does_not_break_the_list(
     assert [answer.status_code for answer in answers] == [200, 200]
 
 
-@one_layout
 @pytest.mark.parametrize(
     ("column", "around"),
     [
@@ -414,7 +346,7 @@ def test_json_nested_deeply_does_not_break_the_list(
         ("tools_to_execute_json", "[{}]"),
     ],
 )
-@pytest.mark.parametrize("depth", [253, 300, 5000])
+@pytest.mark.parametrize("depth", [253, 5000])
 def test_any_json_column_nested_deeply_does_not_break_the_list(
     filled: Gateway, get: Get, column: str, around: str, depth: int
 ) -> None:
@@ -426,7 +358,6 @@ def test_any_json_column_nested_deeply_does_not_break_the_list(
     assert [answer.status_code for answer in answers] == [200, 200]
 
 
-@one_layout
 @pytest.mark.parametrize(
     "number", ["1e400", "-1e400", "1" * 400, "18446744073709551616", "-0.0", "1E2"]
 )
@@ -455,7 +386,6 @@ TEXTS = [
 texts = pytest.mark.parametrize(("table", "column", "key"), TEXTS)
 
 
-@one_layout
 @texts
 def test_text_that_is_not_utf_8_has_replacement_characters(
     filled: Gateway, get: Get, table: str, column: str, key: str
@@ -470,7 +400,6 @@ def test_text_that_is_not_utf_8_has_replacement_characters(
     assert entity[key] == "a\ufffdb"
 
 
-@one_layout
 def test_text_that_is_not_utf_8_is_logged_once_with_table_and_id(
     filled: Gateway, get: Get, lines: Callable[[], list[str]]
 ) -> None:
@@ -487,7 +416,6 @@ def test_text_that_is_not_utf_8_is_logged_once_with_table_and_id(
     assert line.startswith("governance_teams, row 'acme-ops': name ")
 
 
-@one_layout
 @pytest.mark.parametrize("column", ["profile", "created_at", "is_active"])
 def test_a_parsed_column_that_is_not_utf_8_gets_its_default(
     filled: Gateway, get: Get, column: str
@@ -501,20 +429,18 @@ def test_a_parsed_column_that_is_not_utf_8_gets_its_default(
     assert entity[column] == default
 
 
-@one_layout
 @texts
 def test_a_blob_where_text_belongs_does_not_break_the_list(
-    filled: Gateway, get: Get, source: str, table: str, column: str, key: str
+    filled: Gateway, get: Get, table: str, column: str, key: str
 ) -> None:
     row_id, _ = SHOWN[table]
     filled.execute(f"UPDATE {table} SET {column} = x'61ff' WHERE id = ?", row_id)
 
-    answers = [get(name, source=source) for name in ("teams", "customers")]
+    answers = [get(name) for name in ("teams", "customers")]
 
     assert [answer.status_code for answer in answers] == [200, 200]
 
 
-@one_layout
 @pytest.mark.parametrize(
     "table", ["governance_teams", "governance_customers", "governance_virtual_keys"]
 )
@@ -528,8 +454,6 @@ def test_a_blob_for_an_id_does_not_break_the_list(
     assert [answer.status_code for answer in answers] == [200, 200]
 
 
-@one_layout
-@pytest.mark.parametrize("name", ["teams", "customers"])
 def test_a_blob_for_a_name_does_not_break_the_search(
     filled: Gateway, get: Get, name: str
 ) -> None:
@@ -541,7 +465,6 @@ def test_a_blob_for_a_name_does_not_break_the_search(
     assert (answer.status_code, answer.json["count"]) == (200, 1)
 
 
-@one_layout
 def test_a_blob_for_a_value_without_a_hash_does_not_break_the_list(
     filled: Gateway, get: Get
 ) -> None:
@@ -555,7 +478,6 @@ def test_a_blob_for_a_value_without_a_hash_does_not_break_the_list(
     assert [answer.status_code for answer in answers] == [200, 200]
 
 
-@one_layout
 def test_a_blob_for_a_value_is_masked_like_text(filled: Gateway, get: Get) -> None:
     caller = "sk-bf-key-dev-0000-fake"
     filled.execute("UPDATE governance_virtual_keys SET is_active = 1")
@@ -571,7 +493,6 @@ def test_a_blob_for_a_value_is_masked_like_text(filled: Gateway, get: Get) -> No
     )
 
 
-@one_layout
 @pytest.mark.parametrize("table", ["governance_teams", "governance_budgets"])
 def test_a_row_without_an_id_does_not_break_the_list(
     filled: Gateway, get: Get, table: str
@@ -586,7 +507,6 @@ def test_a_row_without_an_id_does_not_break_the_list(
     assert [answer.status_code for answer in answers] == [200, 200]
 
 
-@one_layout
 def test_a_row_without_an_id_is_logged_once_with_its_table(
     filled: Gateway, get: Get, lines: Callable[[], list[str]]
 ) -> None:
@@ -603,7 +523,6 @@ def test_a_row_without_an_id_is_logged_once_with_its_table(
     assert line.startswith("governance_teams")
 
 
-@one_layout
 def test_headers_of_any_kind_are_env_values_without_the_value(
     filled: Gateway, get: Get
 ) -> None:
@@ -616,20 +535,16 @@ def test_headers_of_any_kind_are_env_values_without_the_value(
     assert client["headers"] == dict.fromkeys(stored, nothing)
 
 
-@one_layout
 @pytest.mark.parametrize("table", TABLES)
-def test_an_empty_table_is_an_empty_list(
-    filled: Gateway, get: Get, source: str, table: str
-) -> None:
+def test_an_empty_table_is_an_empty_list(filled: Gateway, get: Get, table: str) -> None:
     filled.execute(f"DELETE FROM {table}")
 
-    answers = [get(name, source=source) for name in ("teams", "customers")]
+    answers = [get(name) for name in ("teams", "customers")]
 
     assert [answer.status_code for answer in answers] == [200, 200]
 
 
-@one_layout
-def test_a_repaired_row_is_told_in_the_next_answer(filled: Gateway, get: Get) -> None:
+def test_a_repaired_row_is_in_the_next_answer(filled: Gateway, get: Get) -> None:
     break_row(filled, "governance_teams", "profile", "{")
     get("teams")
     break_row(filled, "governance_teams", "profile", '{"tier":"gold"}')

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from gateway import Gateway
+from gateway import Gateway, in_all_layouts
 from odd_databases import ODD
 from peewee import SqliteDatabase
 from reading import answers, lists
@@ -120,7 +120,7 @@ def load(database: Path) -> Load:
 
 @pytest.fixture
 def problems(load: Load) -> Callable[..., list[str]]:
-    """What is wrong with documents."""
+    """The problems that documents have."""
 
     def problems(*documents: Any) -> list[str]:
         with pytest.raises(LoadError) as wrong:
@@ -341,7 +341,7 @@ def test_entities_are_found_wherever_they_are_nested(load: Load, rows: Rows) -> 
     ]
 
 
-def test_a_virtual_key_tells_its_team_and_that_its_customer(
+def test_a_virtual_key_names_its_team_and_that_its_customer(
     load: Load, rows: Rows
 ) -> None:
     team = {**TEAM, "customer_id": "c", "customer": CUSTOMER}
@@ -467,7 +467,7 @@ def test_one_place_may_say_what_another_leaves_empty(
 
 
 @pytest.mark.parametrize("step", [1, -1], ids=["full first", "cut first"])
-def test_the_keys_of_a_provider_config_may_be_told_in_one_place_only(
+def test_the_keys_of_a_provider_config_may_stand_in_one_place_only(
     load: Load, rows: Rows, step: int
 ) -> None:
     full = {**KEY, "provider_configs": [CONFIG]}
@@ -685,7 +685,7 @@ def test_a_reference_that_leads_nowhere_is_kept_with_a_note(
     assert rows(f"SELECT {column} FROM {TABLES[f'{noun}s']}") == [("gone",)]
 
 
-def test_an_mcp_client_that_is_not_told_keeps_its_number(
+def test_an_mcp_client_that_is_left_out_keeps_its_number(
     load: Load, rows: Rows
 ) -> None:
     config = {"id": 4, "mcp_client_id": 99, "mcp_client_name": ""}
@@ -988,14 +988,14 @@ def test_what_is_no_answer_and_no_config_is_refused(
         ),
     ],
 )
-def test_a_wrong_shape_is_told_with_its_place(
+def test_a_wrong_shape_is_reported_with_its_place(
     problems: Callable[..., list[str]], database: Path, document: Any, line: str
 ) -> None:
     assert f"first: {line}" in problems(document)
     assert not database.exists()
 
 
-def test_all_that_is_wrong_is_told_at_once(
+def test_all_that_is_wrong_is_reported_at_once(
     problems: Callable[..., list[str]],
 ) -> None:
     lines = problems({"teams": [5, TEAM]}, {"customers": [{"name": "C"}]}, {"x": 1})
@@ -1075,6 +1075,7 @@ def again(tmp_path: Path, database: Path) -> Callable[..., dict[str, bytes]]:
     return again
 
 
+@in_all_layouts
 @pytest.mark.parametrize("names", WAYS, ids="+".join)
 def test_our_own_answers_are_answered_again_byte_for_byte(
     filled: Gateway, again: Callable[..., dict[str, bytes]], names: tuple[str, ...]
@@ -1099,6 +1100,7 @@ def test_the_answers_of_the_demo_are_answered_again_byte_for_byte(
     assert again(tmp_path / "demo.db", *names) == lists(tmp_path / "demo.db")
 
 
+@in_all_layouts
 @pytest.mark.parametrize("name", ODD)
 def test_the_answers_of_an_odd_database_are_answered_again_byte_for_byte(
     tmp_path: Path, again: Callable[..., dict[str, bytes]], layout: Any, name: str

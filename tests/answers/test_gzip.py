@@ -112,7 +112,6 @@ def of_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers, "COMPRESS_WHOLE_BYTES", 0)
 
 
-@pytest.mark.parametrize("name", ["teams", "customers"])
 @pytest.mark.parametrize("query", ["", "?limit=1", "?search=no+such+name", "?limit=2"])
 @pytest.mark.usefixtures("of_parts")
 def test_compressed_parts_make_the_plain_answer(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from gateway import T1, T2, Gateway, fill
+from gateway import T1, T2, Gateway, fill, in_all_layouts
 from werkzeug.test import TestResponse
 
 from models import MODELS, REQUIRED
@@ -30,7 +30,7 @@ def bodies_of(app: Flask, token: str) -> list[bytes]:
 
 
 def add_more(gateway: Gateway) -> None:
-    """What fill() leaves out: aligned budgets, limits, keys without keys."""
+    """Insert what fill() leaves out: aligned budgets, limits, keys without keys."""
     gateway.rate_limit("limit-2", request_max_limit=5, request_reset_duration="1m")
     gateway.customer("c", rate_limit_id="limit-2", calendar_aligned=1)
     gateway.team("t", "c", rate_limit_id="limit-2", calendar_aligned=1)
@@ -249,18 +249,20 @@ EMPTY = {
 }
 
 
+@in_all_layouts
 @pytest.mark.parametrize("table", OPTIONAL)
 def test_a_missing_optional_table_is_empty(
-    filled: Gateway, get: Get, source: str, table: str
+    filled: Gateway, get: Get, table: str
 ) -> None:
     filled.execute(f"DROP TABLE {table}")
 
-    answer = get("teams", source=source)
+    answer = get("teams")
 
     assert (answer.status_code, answer.json["count"]) == (200, 4)
     assert EMPTY[table] in answer.data
 
 
+@in_all_layouts
 def test_all_optional_tables_may_be_missing(filled: Gateway, get: Get) -> None:
     for table in OPTIONAL:
         filled.execute(f"DROP TABLE {table}")
@@ -270,6 +272,7 @@ def test_all_optional_tables_may_be_missing(filled: Gateway, get: Get) -> None:
     assert [answer.status_code for answer in answers] == [200, 200]
 
 
+@in_all_layouts
 def test_every_table_may_have_columns_that_nobody_knows(
     filled: Gateway, get: Get
 ) -> None:
@@ -282,6 +285,7 @@ def test_every_table_may_have_columns_that_nobody_knows(
     assert after == before
 
 
+@in_all_layouts
 def test_a_table_that_nobody_knows_is_ignored(filled: Gateway, get: Get) -> None:
     before = bodies(get)
     filled.execute("CREATE TABLE governance_projects (id TEXT, team_id TEXT)")
@@ -292,6 +296,7 @@ def test_a_table_that_nobody_knows_is_ignored(filled: Gateway, get: Get) -> None
     assert after == before
 
 
+@in_all_layouts
 def test_the_order_of_columns_does_not_matter(filled: Gateway, get: Get) -> None:
     before = bodies(get)
     filled.execute(
@@ -311,17 +316,16 @@ def test_the_order_of_columns_does_not_matter(filled: Gateway, get: Get) -> None
     assert after == before
 
 
+@in_all_layouts
 @pytest.mark.parametrize(
     "table", [table for table in TABLES if not table.endswith("_config_keys")]
 )
-def test_missing_columns_read_as_unset(
-    filled: Gateway, get: Get, source: str, table: str
-) -> None:
+def test_missing_columns_read_as_unset(filled: Gateway, get: Get, table: str) -> None:
     filled.execute(f"CREATE TABLE bare AS SELECT id FROM {table}")
     filled.execute(f"DROP TABLE {table}")
     filled.execute(f"ALTER TABLE bare RENAME TO {table}")
 
-    answers = [get(name, source=source) for name in ("teams", "customers")]
+    answers = [get(name) for name in ("teams", "customers")]
 
     assert [answer.status_code for answer in answers] == [200, 200]
 

@@ -1,13 +1,15 @@
-"""What virtual keys and provider configs may spend since July: by their model configs.
+"""Budgets and limits of virtual keys and provider configs by model configs (July).
 
 Each test name is a sentence of the contract's "Where it is stored".
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from gateway import T1, T2, T3, Gateway
+from reading import the_key
 from werkzeug.test import TestResponse
 
 Get = Callable[..., TestResponse]
@@ -29,9 +31,9 @@ def gateway(gateway: Gateway) -> Gateway:
 
 
 @pytest.fixture
-def key(get: Get, source: str) -> Callable[[], Entity]:
-    """key(): the virtual key k as it is answered now, in both modes."""
-    return lambda: get("teams", source=source).json["teams"][0]["virtual_keys"][0]
+def key(get: Get) -> Callable[[], Entity]:
+    """key(): the virtual key k as it is answered now."""
+    return lambda: get("teams").json["teams"][0]["virtual_keys"][0]
 
 
 Key = Callable[[], Entity]
@@ -97,12 +99,13 @@ def test_where_there_is_none_their_own_stands(gateway: Gateway, key: Key) -> Non
 
 
 @pytest.mark.parametrize("scope", ["global", "user", "Virtual_Key", "", None])
-@pytest.mark.parametrize("provider", [None, "openai"])
-@pytest.mark.parametrize("model_name", ["*", "o3"])
 def test_rows_of_other_scopes_are_not_ours(
-    gateway: Gateway, key: Key, scope: str | None, provider: str, model_name: str
+    gateway: Gateway, key: Key, scope: str | None
 ) -> None:
-    gateway.model_config("m", "k", model_name, provider, scope=scope)
+    for provider in (None, "openai"):
+        for model_name in ("*", "o3"):
+            id = f"{provider} {model_name}"
+            gateway.model_config(id, "k", model_name, provider, scope=scope)
 
     found = key()
 
@@ -291,3 +294,15 @@ def test_a_row_that_cannot_be_read_breaks_no_list(gateway: Gateway, key: Key) ->
 
     assert [each["model_name"] for each in found["model_budgets"]] == ["", ""]
     assert config(found)["budgets"][0]["calendar_aligned"] is False
+
+
+def test_a_budget_of_a_model_config_is_not_a_keys_that_still_names_it(
+    tmp_path: Path,
+) -> None:
+    own = Gateway(tmp_path / "own.db", "own")
+    own.team("t")
+    own.virtual_key("k", team_id="t", budget_id="b")
+    own.model_config("m", scope="global")
+    own.budget("b", model_config_id="m")
+
+    assert the_key(own.path)["budgets"] == []

@@ -21,6 +21,7 @@ from callers.api_keys import (
 )
 from commands.lifetimes import Lifetime
 from store.failures import DatabaseUnavailable
+from store.sqlite import Reader
 from values import has_passed
 
 NOON = datetime(2026, 4, 1, 12, tzinfo=UTC)
@@ -129,7 +130,6 @@ def test_revoking_where_there_is_no_file_leaves_no_keys_and_no_broken_file(
     with pytest.raises(ApiKeyError, match="could be revoked"):
         revoke_api_key(path, "ci")
 
-    # CONTRACT: "Where the API keys' own file is missing there are no API keys."
     assert list_api_keys(path) == []
 
 
@@ -199,8 +199,8 @@ def test_a_file_that_was_left_alone_is_not_opened_until_it_changes(
     os.utime(path, ns=(an_hour_ago, an_hour_ago))
     reader = ApiKeyReader(path)
     marks = []
-    mark = reader._reader.mark
-    monkeypatch.setattr(reader._reader, "mark", lambda: marks.append(1) or mark())
+    mark = Reader.mark
+    monkeypatch.setattr(Reader, "mark", lambda file: marks.append(1) or mark(file))
 
     found = [reader.find(token) for _ in range(5)]
     opened = len(marks)
@@ -395,13 +395,12 @@ def test_revoke_refuses_an_unknown_name(run: Callable[..., Result]) -> None:
 
 
 @pytest.mark.parametrize("words", [["list"], ["create", "ci"], ["revoke", "ci"]])
-def test_a_broken_file_of_api_keys_is_told_in_a_sentence(
+def test_a_broken_file_of_api_keys_is_reported_in_a_sentence(
     run: Callable[..., Result], path: Path, words: list[str]
 ) -> None:
     path.write_bytes(b"no database at all, " * 100)
 
     result = run(*words)
 
-    # STYLE: raise near the cause with a plain sentence naming the thing.
     assert (result.exit_code, isinstance(result.exception, SystemExit)) == (1, True)
     assert result.output.startswith(f"Error: {path} is not an SQLite database")

@@ -1,4 +1,4 @@
-"""Who may call which route, and whose teams a virtual key sees."""
+"""Callers: which route takes which credential, and which teams a virtual key sees."""
 
 import base64
 import hashlib
@@ -23,7 +23,7 @@ from werkzeug.test import TestResponse
 from callers import authenticator as auth
 from callers import tokens
 from callers.api_keys import create_api_key, revoke_api_key
-from callers.tokens import Verifier, make_token
+from callers.tokens import make_token
 
 ROUTES = ("teams", "customers")
 TEAMS = "/api/governance/teams"
@@ -46,14 +46,6 @@ NOT_HERE = (
 MASK = "*" * 24
 
 Get = Callable[..., TestResponse]
-
-both_layouts = pytest.mark.parametrize("layout", ["april", "july"])
-
-
-@pytest.fixture
-def layout() -> str:
-    """One layout, where both would only take twice as long to say the same."""
-    return "july"
 
 
 @pytest.fixture
@@ -223,7 +215,7 @@ def test_a_token_of_no_known_kind_is_refused(
     assert refusal(response) == invalid(expected)
 
 
-def test_who_may_not_call_is_not_told_what_is_wrong_with_the_parameters(
+def test_wrong_parameters_are_reported_only_to_who_may_call(
     gateway: Gateway, get: Get
 ) -> None:
     response = get("teams", token=None, limit="many")
@@ -383,7 +375,6 @@ def test_other_callers_do_not_need_the_file_of_api_keys(
 # Virtual keys
 
 
-@both_layouts
 def test_a_virtual_key_is_found_by_the_hash_of_its_value(
     filled: Gateway, get: Get, source: str
 ) -> None:
@@ -440,7 +431,6 @@ def test_an_unknown_virtual_key_is_refused(
     assert refusal(response) == invalid("The virtual key is not known.")
 
 
-@both_layouts
 def test_an_inactive_virtual_key_is_refused(
     filled: Gateway, get: Get, source: str
 ) -> None:
@@ -560,7 +550,6 @@ def with_more_keys(filled: Gateway) -> Gateway:
     return filled
 
 
-@both_layouts
 @pytest.mark.parametrize(("virtual_key_id", "expected"), SEES)
 def test_a_virtual_key_sees_the_teams_of_its_customer_or_its_lone_team(
     with_more_keys: Gateway,
@@ -675,7 +664,6 @@ def test_the_scope_all_does_not_take_an_inactive_virtual_key(
     assert refusal(response) == invalid("The virtual key is not active.")
 
 
-@both_layouts
 @pytest.mark.parametrize("kind", ["virtual key", "virtual-key JWT"])
 def test_virtual_key_callers_see_every_value_masked(
     filled: Gateway, get: Get, source: str, kind: str
@@ -1047,11 +1035,11 @@ def test_a_key_in_the_header_of_a_jwt_is_not_believed(
 def test_a_verified_signature_is_remembered(
     gateway: Gateway, get: Get, admin_jwt: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(verifier: Verifier, token: str) -> dict[str, Any]:
+    def refuse(*args: Any, **kwargs: Any) -> dict[str, Any]:
         raise AssertionError("verified again")
 
     get("teams", token=admin_jwt)
-    monkeypatch.setattr(Verifier, "_decode", refuse)
+    monkeypatch.setattr(jwt, "decode", refuse)
     response = get("teams", token=admin_jwt)
 
     assert response.status_code == 200
@@ -1105,10 +1093,11 @@ def open_client(make_app: Callable[..., Flask]) -> FlaskClient:
 
 
 @pytest.mark.parametrize("route", ROUTES)
-@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1"])
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1", ""])
 def test_with_authentication_off_loopback_needs_no_credential(
     filled: Gateway, open_client: FlaskClient, address: str, route: str
 ) -> None:
+    """Nor does a Unix socket, whose clients have no address."""
     environ = {"REMOTE_ADDR": address}
 
     response = open_client.get(f"/api/governance/{route}", environ_base=environ)
@@ -1119,7 +1108,7 @@ def test_with_authentication_off_loopback_needs_no_credential(
 
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize(
-    "address", ["10.0.0.7", "192.168.1.4", "8.8.8.8", "0.0.0.0", "fe80::1", "", "local"]
+    "address", ["10.0.0.7", "192.168.1.4", "8.8.8.8", "0.0.0.0", "fe80::1", "local"]
 )
 def test_with_authentication_off_other_addresses_are_refused(
     filled: Gateway, open_client: FlaskClient, address: str, route: str

@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from time import time
 from typing import Any
@@ -26,6 +27,7 @@ from callers.tokens import (
     make_token,
     read_secret,
 )
+from errors import WouldWait
 from settings import SettingError, load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -140,6 +142,16 @@ def test_a_token_ends_to_the_second(
         verifier.verify(token)
 
 
+def remembered(verifier: Verifier, made: list[str]) -> list[str]:
+    """The tokens that are verified without a key."""
+    found = []
+    for token in made:
+        with suppress(WouldWait):
+            verifier.remembered(token)
+            found.append(token)
+    return found
+
+
 def test_what_is_remembered_is_bounded(
     verifier: Verifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,7 +161,7 @@ def test_what_is_remembered_is_bounded(
     subjects = [verifier.verify(token).subject for token in made + made]
 
     assert subjects == [f"k{number}" for number in range(8)] * 2
-    assert len(verifier._remembered) <= 3
+    assert 1 <= len(remembered(verifier, made)) <= 3
 
 
 def test_no_token_itself_is_remembered(verifier: Verifier) -> None:

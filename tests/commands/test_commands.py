@@ -37,7 +37,7 @@ def config(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What was to be served, and where; it is said to be ready, and nothing listens."""
+    """The calls of `serve`, which reports that it is ready and does not listen."""
     calls: list[Any] = []
 
     def serve(
@@ -57,7 +57,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 # flask load
 
 
-def test_load_tells_what_it_did(run: Run, config: Path, tmp_path: Path) -> None:
+def test_load_says_what_it_did(run: Run, config: Path, tmp_path: Path) -> None:
     result = run("load", config)
 
     assert result.exit_code == 0
@@ -309,7 +309,7 @@ def works(path: Path, key: str) -> bool:
 def test_the_demos_key_works_and_only_its_owner_can_read_it(
     app: Flask, tmp_path: Path
 ) -> None:
-    key = commands._demo_key(app.extensions["settings"])
+    key = commands.demo_key(app.extensions["settings"])
 
     file = tmp_path / "demo-api-key"
     assert works(tmp_path / "access.db", key)
@@ -317,9 +317,9 @@ def test_the_demos_key_works_and_only_its_owner_can_read_it(
 
 
 def test_the_demos_key_is_used_again(app: Flask, tmp_path: Path) -> None:
-    first = commands._demo_key(app.extensions["settings"])
+    first = commands.demo_key(app.extensions["settings"])
 
-    second = commands._demo_key(app.extensions["settings"])
+    second = commands.demo_key(app.extensions["settings"])
 
     assert second == first
     assert len(list_api_keys(tmp_path / "access.db")) == 1
@@ -330,7 +330,7 @@ def test_a_demo_key_that_is_lost_is_made_anew(
     app: Flask, tmp_path: Path, loss: str
 ) -> None:
     file, access = tmp_path / "demo-api-key", tmp_path / "access.db"
-    first = commands._demo_key(app.extensions["settings"])
+    first = commands.demo_key(app.extensions["settings"])
     if loss == "revoked":
         revoke_api_key(access, commands.DEMO_KEY)
     elif loss == "file":
@@ -340,7 +340,7 @@ def test_a_demo_key_that_is_lost_is_made_anew(
     else:
         file.write_text("bfst-of-somebody-else\n")
 
-    second = commands._demo_key(app.extensions["settings"])
+    second = commands.demo_key(app.extensions["settings"])
 
     assert second != first
     assert works(access, second)
@@ -350,10 +350,10 @@ def test_a_demo_key_that_is_lost_is_made_anew(
 def test_a_new_demo_key_revokes_the_one_that_cannot_be_shown(
     app: Flask, tmp_path: Path
 ) -> None:
-    first = commands._demo_key(app.extensions["settings"])
+    first = commands.demo_key(app.extensions["settings"])
     (tmp_path / "demo-api-key").unlink()
 
-    commands._demo_key(app.extensions["settings"])
+    commands.demo_key(app.extensions["settings"])
 
     assert not works(tmp_path / "access.db", first)
 
@@ -369,7 +369,7 @@ def test_a_new_demo_key_revokes_the_one_that_cannot_be_shown(
         ({"PORT": "9000"}, "flask --app app demo --port 9000"),
     ],
 )
-def test_make_run_serves_the_demo_on_the_port_it_is_told(
+def test_make_run_serves_the_demo_on_the_given_port(
     environment: dict[str, str], command: str
 ) -> None:
     ours = {n: v for n, v in os.environ.items() if n != "PORT" and "MAKE" not in n}

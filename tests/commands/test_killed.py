@@ -102,7 +102,7 @@ class Loads:
         self.seconds = load(self.new, folder / "command.db")
 
     def found(self, database: Path) -> str:
-        """What a database holds: all of "old", all of "new", or else "neither"."""
+        """The state of a database: all "old", all "new", or else "neither"."""
         if not database.exists():
             return "nothing"
         held = content(database)

@@ -100,9 +100,9 @@ def test_every_file_of_the_service_is_in_the_wheel_and_nothing_else(
 SERVICE = "governance_lists/_service"
 
 
-def test_it_needs_what_the_runtime_part_of_the_requirements_pins() -> None:
-    runtime = (ROOT / "requirements.txt").read_text().partition("# Tests")[0]
-    pinned = dict(re.findall(r"^([\w.-]+)(?:\[\w+\])?==([\d.]+)$", runtime, re.M))
+def test_it_needs_what_the_requirements_pin() -> None:
+    requirements = (ROOT / "requirements.txt").read_text()
+    pinned = dict(re.findall(r"^([\w.-]+)(?:\[\w+\])?==([\d.]+)$", requirements, re.M))
     needed = [Requirement(text) for text in PYPROJECT["project"]["dependencies"]]
 
     assert {each.name for each in needed} == set(pinned)
@@ -260,3 +260,21 @@ def test_advice_names_the_command_that_was_run(run: Run) -> None:
     told = run("governance-lists", "serve", "--port", "0")
 
     assert told.stderr.endswith("or make one with: governance-lists generate\n")
+
+
+# The pytest plugin
+
+
+def test_the_fixture_comes_with_the_package(run: Run, project: Path) -> None:
+    (project / "test_red.py").write_text(
+        "import app\n"
+        "def test_red(governance):\n"
+        "    assert governance.team(name='Red')['id'] == 'team-red'\n"
+        "    assert app.whose == 'theirs: app'\n"
+    )
+    # By the name of its entry point, without those of others: they take their time.
+    only = ("-p", "governance_lists", "-p", "no:cacheprovider")
+
+    told = run("python", "-m", "pytest", *only, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+
+    assert "1 passed" in told.stdout, told.stdout + told.stderr

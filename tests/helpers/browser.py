@@ -1,13 +1,16 @@
-"""A headless Chromium for the tests of the page: the system's, by Playwright."""
+"""The page for people in a headless Chromium, the system's, by Playwright."""
 
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
+from service import Service, settings_in
 
+SOON = 20_000  # milliseconds until a test gives up
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Noted by the page itself, before its own script runs.
 NOTES = """
@@ -37,3 +40,50 @@ def chromium_or_skip() -> Iterator[Any]:
             yield browser
         finally:
             browser.close()
+
+
+class Served(NamedTuple):
+    """Where a service is, and an API key of it."""
+
+    url: str
+    key: str
+
+
+@contextmanager
+def serving(folder: Path, **settings: str) -> Iterator[Service]:
+    service = Service({**settings_in(folder), **settings})
+    try:
+        yield service
+    finally:
+        service.end()
+
+
+def sign_in(page: Any, key: str, timeout: float = SOON) -> None:
+    page.get_by_label("Key or token").fill(key)
+    page.get_by_role("button", name="Show budgets").click()
+    wait_until_read(page, timeout)
+
+
+def wait_until_read(page: Any, timeout: float = SOON) -> None:
+    page.locator("#rows[aria-busy=false] > li").first.wait_for(timeout=timeout)
+
+
+def names(page: Any) -> list[str]:
+    return list(page.locator("#rows h3").all_text_contents())
+
+
+def wait_for_names(page: Any, names: list[str]) -> None:
+    from playwright.sync_api import expect
+
+    expect(page.locator("#rows h3")).to_have_text(names)
+
+
+def unfold(locator: Any) -> None:
+    """Unfold the keys of a row, or of all rows."""
+    for details in locator.locator("details").all():
+        details.locator("summary").click()
+        details.locator(".keys > li").first.wait_for()
+
+
+def text(locator: Any) -> str:
+    return " ".join(locator.inner_text().split())

@@ -1,4 +1,4 @@
-"""What real gateways answered: the entities in it, wherever they stand."""
+"""The entities in real gateways' answers, wherever they stand."""
 
 import json
 from collections import defaultdict
@@ -65,7 +65,7 @@ ITS_LOSSES |= {"vertex_auth_credentials"}
 
 
 def comparable(value: Any) -> Any:
-    """An answer without what a config.json cannot tell, lists of numbered things in
+    """An answer without what a config.json cannot hold, lists of numbered things in
     an order that both have."""
     if isinstance(value, list):
         members = [comparable(member) for member in value]

@@ -57,12 +57,11 @@ class Controlled:
         self,
         app: Flask,
         database: Path | None,
-        secret: str,
         *,
         by_header: bool = False,
     ) -> None:
         add_faults(app, by_header=by_header)
-        self.token = add_control(app, database, secret.encode())
+        self.token = add_control(app, database)
         entrance = app.extensions["entrance"]
         callback: Any = Dispatcher(entrance.at_once, entrance)
         for around in app.extensions["connections"]:

@@ -15,7 +15,7 @@ VALUE = "sk-bf-11111111-2222-4333-8444-555555555555"
 
 @cache
 def key_of(passphrase: str) -> AESGCM:
-    """The key of a passphrase, as the issue says that gateways make it."""
+    """The key of a passphrase, as gateways make it."""
     salt = b"bifrost-encryption-v1-salt-2024"
     argon = Argon2id(salt=salt, length=32, iterations=1, lanes=4, memory_cost=65536)
     return AESGCM(argon.derive(passphrase.encode()))

@@ -1,4 +1,4 @@
-"""What is exported, and loaded again."""
+"""Exporting a database and loading the export."""
 
 from pathlib import Path
 from typing import Any

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from gateway import T1, T3, Gateway
+from gateway import T1, T2, T3, Gateway
 
 from models import Provider
 
@@ -186,3 +186,36 @@ ODD: dict[str, Callable[[Gateway], None]] = {
         provider_unset,
     )
 }
+
+
+def add_odd_rows(gateway: Gateway) -> None:
+    """Rows that refer to nothing, to each other, or hold what can hardly be read."""
+    gateway.customer("", name="no id")
+    gateway.customer("weird", name='"\\\u0000\u2028</script>', rate_limit_id="gone")
+    gateway.team("weird", "weird", profile="{", config="[]", claims='{"a":1.0}')
+    gateway.team("orphan", "gone", created_at="yesterday", name=None)
+    gateway.team("nulls", None, name=None, created_at=None, updated_at=None)
+    gateway.virtual_key("both", team_id="weird", customer_id="weird", is_active="?")
+    gateway.virtual_key("elsewhere", team_id="weird", customer_id="acme")
+    gateway.virtual_key("dangling", team_id="orphan", rate_limit_id="gone", value="s")
+    gateway.virtual_key("cipher", team_id="weird", encryption_status="encrypted")
+    gateway.virtual_key("none", team_id="nulls", value="", value_hash=None)
+    gateway.provider_key(7, provider="", provider_id=404, models_json="[1]")
+    gateway.provider_key(8, provider=None, enabled=None, weight="heavy")
+    gateway.provider_config(70, "both", (7, 8, 404), weight=0.1, allowed_models="x")
+    gateway.provider_config(71, "both", rate_limit_id="limit-1")
+    gateway.mcp_client(7, name='m"', stdio_config_json={"command": 5, "args": ["a"]})
+    gateway.mcp_client(8, encryption_status="encrypted", connection_string="Y2lwaGVy")
+    gateway.mcp_config(70, "both", 7, tools_to_execute="*")
+    gateway.mcp_config(71, "both", 404)
+    gateway.mcp_config(72, "both", 8)
+    gateway.budget("of-both", "virtual_key_id", "both", created_at=T2)
+    gateway.budget("of-config", "provider_config_id", 70, max_limit="much")
+    gateway.budget("of-weird", "customer_id", "weird", current_usage=2**53 + 1)
+    gateway.budget("of-nobody", calendar_aligned=1)
+    gateway.model_config("all", "both", rate_limit_id="gone", calendar_aligned="?")
+    gateway.model_config("some", "both", None, "openai", created_at="yesterday")
+    gateway.model_config("o3", "elsewhere", "o3", "", rate_limit_id="limit-1")
+    gateway.model_config("elsewhere", "key-acme", scope="global")
+    gateway.budget("of-all", model_config_id="all", created_at=T1)
+    gateway.budget("of-o3", model_config_id="o3", customer_id="acme")

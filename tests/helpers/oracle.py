@@ -1,4 +1,4 @@
-"""What the contract says both lists answer, worked out slowly and by itself.
+"""Both lists as the contract says, worked out slowly and independently.
 
 Plain SQL rows and dicts, for databases of July gateways in which every value can be
 read. It shares no code with the service; test_oracle.py compares the two.
@@ -360,7 +360,7 @@ def number(value: float | None) -> float | None:
 
 
 def times(row: Row) -> Row:
-    """What all entities of the gateway end with, but provider keys."""
+    """The members that all entities but provider keys end with."""
     return {
         "config_hash": text(row["config_hash"]),
         "created_at": time(row["created_at"]),

@@ -1,4 +1,4 @@
-"""What a database holds: its rows, a snapshot of them, both lists that it gives."""
+"""Reading a database: its rows, a snapshot of them, both lists made from it."""
 
 import json
 import sqlite3
@@ -66,7 +66,7 @@ def the_key(path: Path) -> dict[str, Any]:
 
 
 def select(path: Path, sql: str) -> list[Any]:
-    """What a statement selects from a database file."""
+    """The rows that a statement selects from a database file."""
     with closing(sqlite3.connect(path)) as connection:
         return connection.execute(sql).fetchall()
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -68,13 +69,14 @@ def start(
     *options: str,
     child: bool = False,
     stdin: int | None = None,
+    prefix: Sequence[str] = (),
 ) -> "subprocess.Popen[str]":
     """Start a service; as a `child` of a process in between, which is returned."""
     command = [sys.executable, "-m", "flask", "--app", "app", "serve", *options]
     if child:
         command = [sys.executable, "-c", BETWEEN, *command]
     return subprocess.Popen(
-        command,
+        [*prefix, *command],
         cwd=ROOT,
         env=environment(settings),
         stdin=stdin,
@@ -142,7 +144,7 @@ def members(group: int) -> list[int]:
 
 
 def wait_until_none(group: int, seconds: float) -> bool:
-    """Whether all processes of a group end in so long."""
+    """True if all processes of a group end in so many seconds."""
     deadline = time.monotonic() + seconds
     while members(group):
         if time.monotonic() > deadline:

@@ -8,7 +8,7 @@ NOBODY = 65534
 
 
 def as_nobody(function: Callable[[], object]) -> str:
-    """What a function returns, or raises, for a user who may do little."""
+    """Return what a function returns, or raises, for a user who may do little."""
     reading, writing = os.pipe()
     with warnings.catch_warnings():
         # Newer Pythons warn of threads, of which the child needs none.

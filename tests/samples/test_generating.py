@@ -17,8 +17,7 @@ from reading import rows_of
 from callers.api_keys import create_api_key
 from samples.generating import GenerateError, generate
 from store.own import NotOurs, writing
-from transfer.config_fields import duration_problem
-from values import instant
+from values import duration_problem, instant
 
 # Of a small database of seed 1; another machine or Python must come to the same.
 PINNED = "519256955b480866ca232d0f4d1d241662af2b147c115dd949c954ec632158a1"
@@ -465,7 +464,9 @@ def test_nothing_has_changed_where_it_breaks_off(tmp_path: Path, replace: bool) 
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
-def test_progress_is_told_every_thousand_keys_and_at_the_end(tmp_path: Path) -> None:
+def test_progress_is_reported_every_thousand_keys_and_at_the_end(
+    tmp_path: Path,
+) -> None:
     told: list[tuple[int, int]] = []
 
     generate(

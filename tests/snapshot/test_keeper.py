@@ -444,7 +444,7 @@ def test_the_state_before_the_first_snapshot(kept: Keeper) -> None:
     assert (state["ready"], state["age"], state["last_failure"]) == (False, None, None)
 
 
-def test_the_state_tells_age_counts_and_the_last_failure(
+def test_the_state_has_age_counts_and_the_last_failure(
     kept: Keeper, gateway: Gateway, clock: Clock
 ) -> None:
     gateway.customer("c")
@@ -545,8 +545,8 @@ def test_the_first_snapshot_reads_each_table_once(
         selected.append(model)
         return original(connection, model)
 
-    original = rows.select_rows
-    monkeypatch.setattr(rows, "select_rows", select)
+    original = rows.select_table
+    monkeypatch.setattr(rows, "select_table", select)
 
     kept.current()
     kept.current()

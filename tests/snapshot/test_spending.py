@@ -1,11 +1,11 @@
-"""Who has used how much: budgets with their owners, and their sums."""
+"""Spending: budgets with their owners, and their sums."""
 
 from typing import Any
 
 import pytest
-from gateway import Gateway, add_model_configs
+from gateway import Gateway, add_model_configs, in_all_layouts
+from reading import rows_of
 
-from models import MODELS, REQUIRED
 from snapshot.spending import (
     Spending,
     by_share,
@@ -13,12 +13,11 @@ from snapshot.spending import (
     of_virtual_keys,
     summed,
 )
-from store.readers import read_once
 from store.relations import Index
 
 
 def index_of(gateway: Gateway) -> Index:
-    return Index(read_once(gateway.path, MODELS, REQUIRED))
+    return Index(rows_of(gateway.path))
 
 
 def spent(gateway: Gateway) -> list[Spending]:
@@ -30,6 +29,7 @@ def by_budget(gateway: Gateway) -> dict[str, Spending]:
     return {each.budget_ids[0]: each for each in spent(gateway)}
 
 
+@in_all_layouts
 def test_each_budget_has_its_owner_in_every_layout(filled: Gateway) -> None:
     found = by_budget(filled)
 
@@ -49,6 +49,7 @@ def test_each_budget_has_its_owner_in_every_layout(filled: Gateway) -> None:
     assert ops.resets_at.isoformat() == "2026-04-02T10:00:00+00:00"
 
 
+@in_all_layouts
 def test_model_configs_budgets_are_those_of_keys_providers_and_models(
     filled: Gateway,
 ) -> None:

@@ -1,6 +1,5 @@
 """Requests at the same time: what they share, and whom they do not wait for."""
 
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from gateway import Gateway
 from callers.api_keys import ApiKeyReader, create_api_key, revoke_api_key
 from snapshot import gzip_parts as compression
 from store.failures import DatabaseUnavailable
+from store.shared_look import SharedLook
 from store.sqlite import Reader
 
 TEAMS = "/api/governance/teams"
@@ -94,13 +94,23 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Any, str], Gate]
 
 
 def test_one_look_serves_all_who_waited_meanwhile(
-    asking: Asking, gate: Callable[[Any, str], Gate]
+    asking: Asking,
+    gate: Callable[[Any, str], Gate],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    asked: list[float | None] = []
+    since = SharedLook.since
+
+    def note(look: SharedLook, moment: float | None = None) -> SharedLook:
+        asked.append(moment)
+        return since(look, moment)
+
+    monkeypatch.setattr(SharedLook, "since", note)
     looks = gate(Reader, "mark")
     for _ in range(READERS):
         asking.ask(TEAMS)
     assert looks.reached.wait(DEADLINE)
-    wait_until(lambda: waiting_in("since") == READERS - 1)
+    wait_until(lambda: len(asked) == READERS)
 
     looks.open.set()
 
@@ -113,7 +123,7 @@ def test_one_look_serves_all_who_waited_meanwhile(
 def test_an_answer_from_memory_waits_for_no_snapshot_that_is_taken(
     asking: Asking, filled: Gateway, gate: Callable[[Any, str], Gate]
 ) -> None:
-    taking = gate(asking.app.extensions["keeper"]._reader, "read")
+    taking = gate(Reader, "read")
     filled.team("new")
     asking.ask(TEAMS)
     assert taking.reached.wait(DEADLINE)
@@ -177,13 +187,3 @@ def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert monotonic() < deadline, "what was waited for did not happen"
         threading.Event().wait(0.002)
-
-
-def waiting_in(function: str) -> int:
-    """How many threads are in a function of a shared look, and no deeper."""
-    frames = sys._current_frames().values()
-    return sum(
-        frame.f_code.co_name == function
-        and frame.f_code.co_filename.endswith("shared_look.py")
-        for frame in frames
-    )

@@ -105,7 +105,6 @@ def team_in(body: Any) -> Any:
     return team
 
 
-@pytest.mark.parametrize("name", ["teams", "customers"])
 def test_no_answer_shows_half_of_a_commit(
     get: Callable[..., Any], writer: Writer, name: str
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.cli import FlaskGroup
-from gateway import Gateway, fill
+from gateway import Gateway, fill, in_all_layouts
 from odd_databases import ODD, SECRET, mcp, one_key
 from reading import files_in, lists, snapshot_of
 
@@ -32,6 +32,7 @@ def database(tmp_path: Path) -> Path:
 # The copy
 
 
+@in_all_layouts
 def test_a_copy_answers_byte_for_byte_as_its_gateways_database(
     filled: Gateway, database: Path
 ) -> None:
@@ -41,6 +42,7 @@ def test_a_copy_answers_byte_for_byte_as_its_gateways_database(
     assert lists(database, masked=True) == lists(filled.path, masked=True)
 
 
+@in_all_layouts
 @pytest.mark.parametrize("name", ODD)
 def test_a_copy_of_an_odd_database_answers_byte_for_byte_the_same(
     tmp_path: Path, database: Path, layout: Any, name: str

@@ -76,7 +76,7 @@ def rename(connection: sqlite3.Connection, name: str) -> None:
 
 
 def seen(rows: Any) -> tuple[str, str]:
-    """What `rename` wrote, as read from the two tables."""
+    """The names that `rename` wrote, as read from the two tables."""
     (team,) = (row.name for row in rows[Team] if row.id == "lone")
     (budget,) = (row.config_hash for row in rows[Budget] if row.id == "budget-ops")
     return team, budget
@@ -211,8 +211,8 @@ def test_a_commit_between_two_tables_is_never_seen_half(
             commit_if_free(writer, "after")
         return select(*args)
 
-    select = rows.select_rows
-    monkeypatch.setattr(rows, "select_rows", select_and_commit)
+    select = rows.select_table
+    monkeypatch.setattr(rows, "select_table", select_and_commit)
 
     assert seen(reader.read()) in {("before", "before"), ("after", "after")}
 
@@ -487,7 +487,7 @@ def test_a_file_that_is_overwritten_while_it_is_read_is_read_again(
     reader: Reader, path: Path, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
     """As `cp` does, which takes no lock."""
-    copy, copies = PlainFile._main_copy, []
+    copy, copies = PlainFile.main_copy, []
     monkeypatch.setattr(images, "TRY_SECONDS", 0.05)
 
     def copy_and_overwrite(files: PlainFile) -> bytearray:
@@ -496,7 +496,7 @@ def test_a_file_that_is_overwritten_while_it_is_read_is_read_again(
             os.utime(path, ns=(0, len(copies)))
         return copies[-1]
 
-    monkeypatch.setattr(PlainFile, "_main_copy", copy_and_overwrite)
+    monkeypatch.setattr(PlainFile, "main_copy", copy_and_overwrite)
 
     if times == 1:
         assert len(reader.read()[Team]) == 4
@@ -510,7 +510,7 @@ def test_a_file_that_is_overwritten_while_it_is_read_is_read_again(
 def test_a_commit_while_the_file_is_copied_is_copied_whole(
     reader: Reader, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copy, copies = PlainFile._main_copy, []
+    copy, copies = PlainFile.main_copy, []
 
     def copy_and_commit(files: PlainFile) -> bytearray:
         copies.append(copy(files))
@@ -522,7 +522,7 @@ def test_a_commit_while_the_file_is_copied_is_copied_whole(
             os.utime(path, ns=times)  # within one tick of the clock
         return copies[-1]
 
-    monkeypatch.setattr(PlainFile, "_main_copy", copy_and_commit)
+    monkeypatch.setattr(PlainFile, "main_copy", copy_and_commit)
 
     assert seen(reader.read()) == ("after", "after")
 

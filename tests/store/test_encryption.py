@@ -18,8 +18,8 @@ from gateway import Gateway
 from reading import rows_of
 from service import ROOT, Service, environment, settings_in
 
+from fields import report_broken
 from models import McpClient, VirtualKey
-from schemas import report_broken
 from store import cipher
 from store.encryption import Encryption
 from store.own import writing

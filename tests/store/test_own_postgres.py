@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from gateway import Gateway, add_model_configs
+from gateway import Gateway, add_model_configs, in_all_layouts
 from odd_databases import ODD
 from postgres_gateway import PostgresGateway, as_kept, copy_rows
 from postgres_server import Server
@@ -56,6 +56,7 @@ def tables_of(server: Server, database: str) -> list[str]:
 # Load
 
 
+@in_all_layouts
 def test_a_copy_answers_byte_for_byte_as_its_gateways_database(
     filled: Gateway, own: PostgresUrl
 ) -> None:
@@ -315,7 +316,9 @@ def test_a_database_is_made_when_the_server_has_none_of_that_name(
     assert "governance_teams" in tables_of(server, "fresh")
 
 
-def test_who_may_not_write_is_told_so(server: Server, own: PostgresUrl) -> None:
+def test_a_role_that_may_not_write_is_refused_in_a_sentence(
+    server: Server, own: PostgresUrl
+) -> None:
     server.execute(
         "own", "DROP ROLE IF EXISTS guest", "CREATE ROLE guest LOGIN",
         "REVOKE CREATE ON SCHEMA public FROM PUBLIC",

@@ -11,7 +11,7 @@ from capture_folders import restore
 from encrypted import PASSPHRASE, VALUE, add_key, sealed
 from flask import Flask
 from flask.testing import FlaskClient
-from gateway import T0, Gateway, add_model_configs
+from gateway import T0, Gateway, add_model_configs, in_all_layouts
 from postgres_gateway import PostgresGateway, as_kept, copy_rows
 from postgres_server import Server, program
 from werkzeug.test import TestResponse
@@ -51,6 +51,7 @@ def team_of(answer: TestResponse) -> Any:
 # The same bytes
 
 
+@in_all_layouts
 @pytest.mark.parametrize("name", LISTS)
 def test_the_answer_is_byte_for_byte_that_of_sqlite(
     server: Server, filled: Gateway, make_app: MakeApp, ask: Ask, name: str

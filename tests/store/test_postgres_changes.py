@@ -1,4 +1,4 @@
-"""What a PostgreSQL database's changes do to the answers: never stale, never torn."""
+"""Changes of a PostgreSQL database show in the answers, never late, never in part."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -39,7 +39,7 @@ def reader(postgres: PostgresGateway) -> Iterator[PostgresReader]:
 
 
 class Follower:
-    """What a keeper does: looks at the mark, and reads where it moved."""
+    """Look at the mark and read where it moved, as a keeper does."""
 
     def __init__(self, reader: PostgresReader) -> None:
         self.reader = reader

@@ -14,10 +14,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 from postgres_gateway import PostgresGateway
 from postgres_server import ADMIN, NoServer, Server, start_or_skip
+from reading import rows_of
 from service import DEADLINE, ROOT, Service, environment, settings_in
 from werkzeug.test import TestResponse
 
 from store import postgres_reader
+from store.failures import DatabaseUnavailable
 
 MakeApp = Callable[..., Flask]
 TEAMS = "/api/governance/teams"
@@ -52,7 +54,7 @@ class Asking:
         return self.client.get(f"{TEAMS}?from_memory=1", headers=self.headers)
 
     def reason(self) -> str:
-        """What /readyz says of the database mode."""
+        """The state of the database mode that /readyz answers."""
         state = self.client.get("/readyz").get_json()
         return str(state["database"].get("reason", "ready"))
 
@@ -400,7 +402,7 @@ def test_a_password_is_taken_and_never_shown(
         ("nobody-there", "does not let this user in"),
     ],
 )
-def test_who_is_not_let_in_is_told_why_at_the_start(
+def test_a_role_that_is_refused_stops_the_start_with_the_reason(
     fragile: Server, protected: str, tmp_path: Any, user: str, reason: str
 ) -> None:
     url = fragile.url("config", user)
@@ -561,13 +563,19 @@ def test_a_quiet_connection_holds_no_transaction_open(
 
 
 def test_nothing_is_written_and_no_row_is_locked(
-    postgres: PostgresGateway, asking: Asking
+    postgres: PostgresGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Our role could: the transactions are read-only by themselves."""
-    reader = asking.client.application.extensions["keeper"]._reader
 
-    with reader._transaction(1) as connection, pytest.raises(psycopg.Error):
-        connection.execute("UPDATE governance_teams SET name = 'ours'")
+    def write(connection: Any, layout: Any) -> None:
+        connection.execute(b"UPDATE governance_teams SET name = 'ours'")
+
+    monkeypatch.setattr(postgres_reader, "take_prints", write)
+
+    with pytest.raises(DatabaseUnavailable) as refused:
+        rows_of(postgres.url)
+
+    assert isinstance(refused.value.__cause__, psycopg.errors.ReadOnlySqlTransaction)
 
 
 # Another server

@@ -66,7 +66,7 @@ def dump_by_files(path: Path) -> list[str]:
 
 
 def dump_by_sqlite(path: Path, folder: Path) -> list[str]:
-    """What SQLite itself recovers from copies of the database and its log."""
+    """The dump that SQLite itself recovers from copies of the database and its log."""
     folder.mkdir()
     for name in (path.name, f"{path.name}-wal"):
         shutil.copy(path.with_name(name), folder / name)
@@ -275,10 +275,10 @@ def test_a_log_begun_anew_while_it_is_copied_is_copied_again(
     path: Path, writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer.execute("INSERT INTO numbers VALUES (1, 'old')")
-    copy = LoggedFile._main_copy
+    copy = LoggedFile.main_copy
 
     def write_meanwhile(files: LoggedFile) -> bytearray:
-        monkeypatch.setattr(LoggedFile, "_main_copy", copy)
+        monkeypatch.setattr(LoggedFile, "main_copy", copy)
         image = copy(files)
         writer.execute("PRAGMA wal_checkpoint(RESTART)")
         writer.execute("UPDATE numbers SET number = 'new'")
@@ -286,7 +286,7 @@ def test_a_log_begun_anew_while_it_is_copied_is_copied_again(
         writer.execute("CREATE TABLE other (a)")
         return image
 
-    monkeypatch.setattr(LoggedFile, "_main_copy", write_meanwhile)
+    monkeypatch.setattr(LoggedFile, "main_copy", write_meanwhile)
 
     lines = dump_by_files(path)
 
@@ -331,7 +331,7 @@ def test_a_log_that_never_rests_is_given_up(
     def always_moved(*_: object) -> None:
         raise wal.MovedMeanwhile
 
-    monkeypatch.setattr(LoggedFile, "_require_generation", always_moved)
+    monkeypatch.setattr(wal.Commits, "of", always_moved)
 
     with pytest.raises(Unreadable, match="changes faster than it can be copied"):
         dump_by_files(path)
@@ -635,6 +635,6 @@ def test_what_may_not_be_read_itself_is_named(open_path: Path) -> None:
     assert said == f"DatabaseUnavailable: {open_path} may not be read by this user"
 
 
-def test_other_failures_are_told_as_ever(tmp_path: Path) -> None:
+def test_other_failures_are_reported_as_ever(tmp_path: Path) -> None:
     with pytest.raises(DatabaseUnavailable, match="does not exist"):
         read_names(tmp_path / "nowhere.db")

@@ -1,4 +1,4 @@
-"""What gateways of July 2026 wrote and answered, loaded, exported and loaded again.
+"""Files and answers of gateways of July 2026, loaded, exported and loaded again.
 
 Needs their files, in the folders that GATEWAY_JULY (with SQLite) and GATEWAY_POSTGRES
 (responses alone) name.

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from captures import comparable
 from config_files import BUDGET, CUSTOMER, KEY, LIMIT, TEAM, governance
-from gateway import Gateway, fill
+from gateway import Gateway, fill, in_all_layouts
 from reading import answers, files_in, select, the_key
 
 from store.own import NotOurs
@@ -55,7 +55,7 @@ def load(write: Callable[..., Path], database: Path) -> Load:
 
 @pytest.fixture
 def problems(load: Load, tmp_path: Path) -> Callable[[Any], list[str]]:
-    """What is wrong with a config; each line without the file's name at its start."""
+    """The problems of a config; each line without the file's name at its start."""
 
     def problems(config: Any) -> list[str]:
         with pytest.raises(LoadError) as wrong:
@@ -526,7 +526,7 @@ SPENDING = governance(
 
 
 def spend(database: Path) -> None:
-    """What a gateway would write once something was spent, and reset."""
+    """Write what a gateway would once something was spent, and reset."""
     connection = sqlite3.connect(database)
     with connection:
         connection.execute(
@@ -1326,7 +1326,7 @@ def test_nothing_changes_when_writing_fails(
 ) -> None:
     load(FULL)
     before = files_in(database.parent)
-    monkeypatch.setattr("store.own_tables.OwnTables._insert", _raise)
+    monkeypatch.setattr("store.own_tables.OwnTables.insert", _raise)
 
     with pytest.raises(RuntimeError):
         load(governance(teams=[{**TEAM, "name": "New"}]), replace=True)
@@ -1337,7 +1337,7 @@ def test_nothing_changes_when_writing_fails(
 def test_no_file_is_made_when_writing_fails(
     load: Load, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("store.own_tables.OwnTables._insert", _raise)
+    monkeypatch.setattr("store.own_tables.OwnTables.insert", _raise)
 
     with pytest.raises(RuntimeError):
         load(FULL)
@@ -1352,6 +1352,7 @@ def _raise(*args: Any) -> None:
 # What is not ours
 
 
+@in_all_layouts
 def test_a_gateways_database_is_refused_untouched(
     load: Load, database: Path, layout: Any
 ) -> None:
@@ -1448,7 +1449,7 @@ def test_a_locked_database_is_named_and_nothing_changes(
 
 @pytest.fixture(scope="module")
 def captured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What a real gateway's config.json says, and both answers: ours and its own's."""
+    """A real gateway's config.json, and both answers: ours and its own's."""
     if not CAPTURES:
         pytest.skip("GATEWAY_CAPTURES names no captures of a real gateway")
     folder = tmp_path_factory.mktemp("captures")
@@ -1462,7 +1463,6 @@ def captured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("name", ["customers", "teams"])
 def test_a_real_config_gives_the_answers_of_its_gateways_database(
     captured: dict[str, Any], name: str
 ) -> None:

@@ -48,7 +48,7 @@ NONE = Credentials()
 
 
 class Told:
-    """What a pull said, and how long it would have slept."""
+    """The lines that a pull printed, and how long it would have slept."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -154,7 +154,7 @@ def test_a_gateway_that_ignores_the_offset_and_announces_nothing_is_not_asked_fo
     assert len(gateway.asked(VIRTUAL_KEYS)) == 2
 
 
-def test_the_progress_tells_each_list_and_each_page(told: Told) -> None:
+def test_the_progress_names_each_list_and_each_page(told: Told) -> None:
     with FakeGateway() as gateway:
         gateway.lists["virtual_keys"] = members(230)
         told.pull(gateway.url)
@@ -267,7 +267,7 @@ def test_a_list_that_not_every_gateway_has_is_passed_over(
     assert len(documents) == 8
 
 
-def test_a_provider_is_without_keys_where_the_gateway_does_not_tell_them(
+def test_a_provider_is_without_keys_where_the_gateway_does_not_list_them(
     told: Told, gateway: FakeGateway
 ) -> None:
     path = "/api/providers/openai/keys"
@@ -680,7 +680,7 @@ class Stop(threading.Event):
 def following(
     gateway: FakeGateway, stop: threading.Event, load: Callable[[Any], str]
 ) -> list[str]:
-    """What `follow` says, every 30 s, until it is stopped."""
+    """The lines that `follow` prints, every 30 s, until it is stopped."""
     lines: list[str] = []
     follow(gateway.url, NONE, 30, load, lines.append, stop)
     return lines

@@ -112,7 +112,7 @@ def closed_folder(tmp_path: Path) -> Path:
 
 
 def run_as_nobody(folder: Path, *words: str) -> str:
-    """What a command says, with all files in a folder, for a user who is not root."""
+    """The output of a command, all files in a folder, for a user who is not root."""
     for name in ("samples.generating", "transfer.loading", "click._termui_impl"):
         importlib.import_module(name)  # whose files a stranger may not be able to read
 

@@ -1,8 +1,10 @@
 """The control routes: data, credentials, the record of requests, and who may ask."""
 
+import re
 import sqlite3
 import threading
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,11 @@ import pytest
 from controlled import CUSTOMERS, TEAMS, Answer, Controlled
 from flask import Flask
 from flask.testing import FlaskClient
+from service import ROOT
 from werkzeug.test import TestResponse
 
 from commands.control import add_control, add_faults
+from web.control_bodies import MOST_BYTES, ControlBodies
 from web.control_guard import guard
 from web.request_record import MOST_REQUESTS
 
@@ -95,7 +99,7 @@ def test_only_this_machine_may_ask(
     app: Flask, own_database: Path, remote: str, status: int
 ) -> None:
     add_faults(app, by_header=False)
-    token = add_control(app, own_database, b"")
+    token = add_control(app, own_database)
 
     answer = app.test_client().get(
         "/_control/requests",
@@ -128,6 +132,22 @@ def test_the_token_is_compared_in_constant_time(
     guard({"REMOTE_ADDR": "127.0.0.1", "HTTP_AUTHORIZATION": "Bearer a"}, "b")
 
     assert compared == [(b"a", b"b")]
+
+
+def test_the_documents_name_every_route(app: Flask, own_database: Path) -> None:
+    add_faults(app, by_header=False)
+    add_control(app, own_database)
+    document = (ROOT / "docs" / "testing.md").read_text()
+    shown = set(re.findall(r"^\| `([A-Z]+ /_control/\S+)`", document, re.MULTILINE))
+
+    there = {
+        f"{method} {rule.rule.replace('int:number', 'id')}"
+        for rule in app.url_map.iter_rules()
+        for method in rule.methods or ()
+        if rule.rule.startswith("/_control/") and method not in ("HEAD", "OPTIONS")
+    }
+
+    assert shown == there
 
 
 # Data
@@ -294,6 +314,38 @@ def test_a_body_that_is_too_large_is_refused(
     told = service.control("PUT", "data", b" " * 101)
 
     assert (told.status, told.json()["status_code"]) == (413, 413)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"HTTP_AUTHORIZATION": "Bearer wrong"},
+        {"HTTP_AUTHORIZATION": None},
+        {"REMOTE_ADDR": "192.0.2.7"},
+        {"CONTENT_LENGTH": str(MOST_BYTES + 1)},
+        {"PATH_INFO": TEAMS},
+    ],
+    ids=lambda request_: next(iter(request_)),
+)
+def test_no_body_is_waited_for_that_is_not_wanted(request_: dict[str, Any]) -> None:
+    """One thread reads them all: a slow one would hold others up."""
+    environ = {
+        "PATH_INFO": "/_control/data",
+        "REMOTE_ADDR": "127.0.0.1",
+        "HTTP_AUTHORIZATION": "Bearer right",
+        "CONTENT_LENGTH": "2",
+    }
+    wanted, unwanted = BytesIO(b"{}"), BytesIO(b"{}")
+    answered: list[Any] = []
+    bodies = ControlBodies("right", lambda protocol, request: answered.append(request))
+
+    bodies(None, {**environ, "wsgi.input": wanted})
+    given = {k: v for k, v in {**environ, **request_}.items() if v is not None}
+    bodies(None, {**given, "wsgi.input": unwanted})
+
+    assert len(answered) == 2
+    assert answered[0]["wsgi.input"].read() == b"{}"
+    assert (wanted.tell(), unwanted.tell()) == (2, 0)
 
 
 # Credentials
@@ -470,7 +522,7 @@ def test_the_record_can_be_forgotten(service: Controlled, get: Any) -> None:
 
 def test_the_record_has_the_last_thousand(app: Flask, own_database: Path) -> None:
     add_faults(app, by_header=False)
-    token = add_control(app, own_database, b"")
+    token = add_control(app, own_database)
     client = app.test_client()
     for number in range(MOST_REQUESTS + 5):
         client.get(f"/nowhere/{number}")

@@ -11,18 +11,13 @@ from gateway import Gateway
 from werkzeug.test import Client, TestResponse
 
 from web import cors
+from web.faults import Fault, Faults
 
 HERE = "https://dashboard.example"
 ELSEWHERE = "https://elsewhere.example"
 TEAMS = "/api/governance/teams"
 
 Ask = Callable[..., TestResponse]
-
-
-@pytest.fixture
-def layout() -> str:
-    """One layout: nothing here depends on it."""
-    return "july"
 
 
 @pytest.fixture
@@ -200,3 +195,30 @@ def test_everybody_with_no_credential_asked_is_warned_of(
 
     assert len(warnings) == 1
     assert "any web page" in warnings[0]
+
+
+def test_a_fault_is_for_the_request_that_follows_the_preflight() -> None:
+    faults = Faults(by_header=False)
+    faults.add(Fault("status", 503, left=1))
+    get = {"REQUEST_METHOD": "GET", "PATH_INFO": TEAMS}
+    asked_before = {"HTTP_ACCESS_CONTROL_REQUEST_METHOD": "GET"}
+
+    preflight = faults.take({**get, **asked_before, "REQUEST_METHOD": "OPTIONS"})
+
+    assert preflight == {}
+    assert faults.take(get) == {"status": 503}
+
+
+def test_a_failure_on_purpose_may_be_read_too(
+    make_app: Callable[..., Flask], filled: Gateway
+) -> None:
+    app = make_app(GOVERNANCE_CORS_ORIGINS=HERE)
+    faults = Faults(by_header=False)
+    app.extensions["entrance"].surround(faults)
+    headers = {"Origin": HERE}
+    environ = {"governance.faults": {"status": 503}}
+
+    response = Client(app).get(TEAMS, headers=headers, environ_overrides=environ)
+
+    assert response.status_code == 503
+    assert cors_headers(response) == READABLE

@@ -56,12 +56,6 @@ def whole_body(
 
 
 @pytest.fixture
-def layout() -> str:
-    """One layout: errors do not depend on it."""
-    return "july"
-
-
-@pytest.fixture
 def ask(client: FlaskClient, api_key: str) -> Callable[..., TestResponse]:
     """ask(path, "POST"): a request with the API key, unless `token` says otherwise."""
 
@@ -78,7 +72,7 @@ def ask(client: FlaskClient, api_key: str) -> Callable[..., TestResponse]:
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> StringIO:
-    """What the service writes to standard error."""
+    """The text that the service writes to standard error."""
     set_up_logging()
     written = StringIO()
     monkeypatch.setattr(getLogger("governance").handlers[0], "stream", written)
@@ -128,25 +122,8 @@ def test_401_asks_for_a_bearer_token(
     ("param", "value", "rule"),
     [
         ("limit", "many", WHOLE_NUMBER),
-        ("limit", "-1", WHOLE_NUMBER),
-        ("limit", "+1", WHOLE_NUMBER),
-        ("limit", "1.0", WHOLE_NUMBER),
-        ("limit", "1e2", WHOLE_NUMBER),
-        ("limit", "0x10", WHOLE_NUMBER),
-        ("limit", "1_0", WHOLE_NUMBER),
-        ("limit", " 1", WHOLE_NUMBER),
-        ("limit", "1\n", WHOLE_NUMBER),
-        ("limit", "１", WHOLE_NUMBER),
-        ("limit", "²", WHOLE_NUMBER),
-        ("limit", "٣", WHOLE_NUMBER),
-        ("limit", "null", WHOLE_NUMBER),
         ("offset", "-1", WHOLE_NUMBER),
-        ("offset", "last", WHOLE_NUMBER),
         ("from_memory", "yes", TRUE_OR_FALSE),
-        ("from_memory", "2", TRUE_OR_FALSE),
-        ("from_memory", "true ", TRUE_OR_FALSE),
-        ("from_memory", "on", TRUE_OR_FALSE),
-        ("from_memory", "null", TRUE_OR_FALSE),
     ],
 )
 def test_400_names_the_parameter(
@@ -179,7 +156,6 @@ def test_empty_and_unknown_parameters_are_no_error(
     assert response.status_code == 200
 
 
-@pytest.mark.parametrize("token", [None, "bfst-" + "A" * 44], ids=["none", "unknown"])
 @pytest.mark.parametrize(
     "path",
     [
@@ -204,32 +180,48 @@ def test_empty_and_unknown_parameters_are_no_error(
     ],
 )
 def test_404_for_an_unknown_path_has_the_whole_body(
-    gateway: Gateway, ask: Get, path: str, token: str | None
+    gateway: Gateway, ask: Get, path: str
 ) -> None:
     # As it would arrive: the test client makes a host of a path that begins with //.
     environ = {"PATH_INFO": path.encode().decode("latin-1")}
 
-    response = ask("/", token=token, environ_overrides=environ)
+    response = ask("/", token=None, environ_overrides=environ)
 
     assert response.get_json() == whole_body(404, "not_found", NO_PATH)
     assert response.status_code == 404
 
 
-@pytest.mark.parametrize("token", [None, "bfst-" + "A" * 44], ids=["none", "unknown"])
-@pytest.mark.parametrize("path", [*LISTS, *HEALTH])
 @pytest.mark.parametrize(
-    "method", ["POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND", "get-it"]
+    ("path", "method"),
+    [
+        *((path, "POST") for path in (*LISTS, *HEALTH)),
+        *(
+            (TEAMS, m)
+            for m in ("PUT", "PATCH", "DELETE", "TRACE", "PROPFIND", "get-it")
+        ),
+    ],
 )
 def test_405_names_the_methods_that_work(
-    gateway: Gateway, ask: Get, path: str, method: str, token: str | None
+    gateway: Gateway, ask: Get, path: str, method: str
 ) -> None:
-    response = ask(path, method, token=token)
+    response = ask(path, method, token=None)
 
     assert response.get_json() == whole_body(405, "method_not_allowed", NO_METHOD)
     assert (response.status_code, response.headers["Allow"]) == (
         405,
         "GET, HEAD, OPTIONS",
     )
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "status"), [("/unknown", "GET", 404), (TEAMS, "POST", 405)]
+)
+def test_404_and_405_do_not_depend_on_the_credential(
+    gateway: Gateway, ask: Get, path: str, method: str, status: int
+) -> None:
+    responses = [ask(path, method, token=each) for each in (None, "bfst-" + "A" * 44)]
+
+    assert [response.status_code for response in responses] == [status, status]
 
 
 # Every error alike
@@ -415,23 +407,27 @@ def unavailable(reason: str) -> dict[str, Any]:
     return whole_body(503, "database_unavailable", message)
 
 
-@pytest.mark.parametrize("path", LISTS)
 @each_break
 def test_503_for_a_database_that_was_never_readable(
-    gateway: Gateway, ask: Get, source: str, path: str, break_it: Break, reason: str
+    gateway: Gateway, ask: Get, break_it: Break, reason: str
 ) -> None:
     break_it(gateway.path)
 
-    response = ask(path, query_string={"from_memory": str(source == "memory")})
+    responses = [
+        ask(path, query_string={"from_memory": from_memory})
+        for path in LISTS
+        for from_memory in ("false", "true")
+    ]
 
-    assert response.get_json() == unavailable(reason)
-    assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
+    for response in responses:
+        assert response.get_json() == unavailable(reason)
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
 
 
 @pytest.mark.usefixtures("no_background_check")
 @pytest.mark.parametrize("path", LISTS)
 @each_break
-def test_a_database_that_breaks_is_503_until_it_is_back(
+def test_a_database_that_breaks_is_503_until_it_is_back_and_memory_answers_meanwhile(
     filled: Gateway, ask: Get, path: str, break_it: Break, reason: str
 ) -> None:
     good = filled.path.with_name("good.db")
@@ -440,29 +436,15 @@ def test_a_database_that_breaks_is_503_until_it_is_back(
 
     break_it(filled.path)
     broken = ask(path)
+    remembered = ask(path, query_string="from_memory=true")
     if filled.path.is_dir():
         filled.path.rmdir()
     good.replace(filled.path)
     after = ask(path)
 
     assert broken.get_json() == unavailable(reason)
-    assert (after.status_code, after.data) == (200, before.data)
-
-
-@pytest.mark.usefixtures("no_background_check")
-@pytest.mark.parametrize("path", LISTS)
-@each_break
-def test_memory_goes_on_answering_when_the_database_breaks(
-    filled: Gateway, ask: Get, path: str, break_it: Break, reason: str
-) -> None:
-    before = ask(path)
-
-    break_it(filled.path)
-    broken = ask(path)
-    remembered = ask(path, query_string="from_memory=true")
-
-    assert broken.status_code == 503
     assert (remembered.status_code, remembered.data) == (200, before.data)
+    assert (after.status_code, after.data) == (200, before.data)
 
 
 @pytest.mark.usefixtures("short_wait", "no_background_check")
@@ -518,7 +500,7 @@ def test_a_database_that_is_locked_from_the_start_is_503(
     assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
 
 
-def test_503_tells_nothing_of_the_path(gateway: Gateway, ask: Get) -> None:
+def test_503_does_not_show_the_path(gateway: Gateway, ask: Get) -> None:
     gateway.path.unlink()
 
     response = ask(TEAMS)
@@ -546,7 +528,7 @@ def test_503_is_logged_once_with_the_path_and_so_is_the_end_of_it(
 
 
 @pytest.mark.parametrize("path", LISTS)
-def test_a_missing_credential_is_told_before_a_missing_database(
+def test_a_missing_credential_is_reported_before_a_missing_database(
     tmp_path: Path, client: FlaskClient, path: str
 ) -> None:
     response = client.get(path)

@@ -200,7 +200,7 @@ def test_each_teams_and_customers_budget_is_there_and_no_keys(
     ops |= {"budget_id": "budget-ops", "period": "1d"}
     assert found[key("budget_usage", **ops)] == 99.5
     assert found[key("budget_limit", **ops)] == 100
-    assert found[key("budget_reset_timestamp_seconds", **ops)] == 1775124000
+    assert found[key("budget_reset_timestamp", **ops)] == 1775124000
     budgets = {
         dict(labels)["budget_id"]
         for name, labels in found

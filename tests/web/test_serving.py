@@ -62,7 +62,7 @@ def begin(tmp_path: Path) -> Iterator[Callable[..., Service]]:
 # Ready
 
 
-def test_the_ready_line_tells_where_and_what(service: Service) -> None:
+def test_the_ready_line_says_where_and_what(service: Service) -> None:
     assert service.ready == {
         "url": f"http://127.0.0.1:{service.port}",
         "pid": service.process.pid,
@@ -148,7 +148,7 @@ def test_without_a_credential_it_is_401(service: Service, path: str) -> None:
     assert json.loads(body)["error"]["code"] == "missing_credentials"
 
 
-def test_readyz_tells_the_counts(service: Service) -> None:
+def test_readyz_has_the_counts(service: Service) -> None:
     response, body = service.request("/readyz")
 
     assert response.status == 200
@@ -363,7 +363,7 @@ def test_a_port_in_use_is_named(service: Service, folder: Path) -> None:
     )
 
 
-def test_authentication_that_is_off_is_told_at_the_start(
+def test_authentication_that_is_off_is_reported_at_the_start(
     begin: Callable[..., Service], folder: Path
 ) -> None:
     service = begin(**settings_in(folder), GOVERNANCE_AUTH="off")

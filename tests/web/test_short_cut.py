@@ -1,4 +1,4 @@
-"""What is answered at once, by the thread that takes requests, and what is not."""
+"""Requests that are answered at once, by the thread that takes them, and others."""
 
 import sqlite3
 import threading

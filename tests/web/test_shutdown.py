@@ -1,4 +1,4 @@
-"""`flask serve` ends when it is told to: whoever is told, whenever, and how often.
+"""`flask serve` ends on SIGTERM or SIGINT, to any process, at any time, however often.
 
 SHUTDOWN_RUNS sets how many runs of the mixed test there are (300 take some minutes).
 """
@@ -111,7 +111,7 @@ class Readers:
 
 
 @pytest.mark.parametrize("run", range(RUNS))
-def test_it_ends_whoever_is_told_whenever_and_how_often(
+def test_it_ends_on_either_signal_to_any_process_at_any_time(
     folder: Path, token: str, run: int
 ) -> None:
     choices = random.Random(run)

@@ -1,4 +1,4 @@
-"""What is about to be loaded, whatever it was read from: rows, each with its place."""
+"""Rows that are to be loaded, whatever they were read from, each with its place."""
 
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -6,10 +6,20 @@ from typing import Any, NamedTuple
 
 from models import Model
 
+# The columns that a gateway changes by itself.
+USAGE = (
+    "last_reset",
+    "current_usage",
+    "token_last_reset",
+    "token_current_usage",
+    "request_last_reset",
+    "request_current_usage",
+)
+
 
 @dataclass(slots=True)
 class Item:
-    """A row to be: the columns that its source speaks of, and where that is.
+    """A row to be loaded: the columns that its source names, and its place there.
 
     `refers` holds what is no column: `provider_keys` and `mcp_client` by name or id,
     the column they were `named_by`, the parts of a virtual key that the source leaves
@@ -40,8 +50,8 @@ class Claim(NamedTuple):
 
 
 @dataclass
-class Draft:
-    """All that is to be loaded, and what was found wrong with it so far.
+class Batch:
+    """Rows that are to be loaded together, and the problems found so far.
 
     A description (`config.json`) says all of a thing: what it leaves out, the thing
     does not have, and every reference must lead somewhere. A `record` of what a gateway
@@ -72,7 +82,7 @@ class Draft:
     def pass_over(
         self, kind: str, name: str, place: str, known: frozenset[str]
     ) -> None:
-        """Note a name that nobody knows, once for a kind of thing."""
+        """Note an unknown name, once for a kind of thing."""
         if seen := self.unknown.get((kind, name)):
             seen[1] += 1
             return
@@ -85,7 +95,7 @@ class Draft:
         ]
 
     def all_passed_over(self) -> list[str]:
-        """Return a line for all that is not taken of the files."""
+        """Return a line for each thing in the files that is not loaded."""
         counted = [
             line if count == 1 else f"{line} ({count} times)"
             for line, count in self.unknown.values()
