@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from gateway import Gateway, add_model_configs
+from gateway import Gateway, add_model_configs, in_all_layouts
 from jsonschema import Draft202012Validator, FormatChecker
 from openapi_spec_validator import validate
 from service import ROOT, Service, settings_in
@@ -204,6 +204,7 @@ def test_the_demos_answers_are_as_it_says(
     assert problems(document, component, answer) == []
 
 
+@in_all_layouts
 @pytest.mark.parametrize(("path", "component"), LISTS.items())
 def test_every_layouts_answers_are_as_it_says(
     filled: Gateway, document: Document, get: Any, path: str, component: str
