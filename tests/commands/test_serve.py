@@ -109,6 +109,19 @@ def test_the_private_database_is_gone_at_the_end(
     assert list(temporary.iterdir()) == []
 
 
+def test_a_closed_terminal_does_not_end_it_under_nohup(
+    settings: dict[str, str], red: Path
+) -> None:
+    process = start(settings, "--port", "0", str(red), prefix=["nohup"])
+    service = Service.of(process)
+
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.2)
+
+    assert teams(service) == ["red"]
+    service.end()
+
+
 def test_several_files_are_served_together(
     begin: Begin, red: Path, tmp_path: Path
 ) -> None:
