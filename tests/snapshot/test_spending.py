@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from gateway import Gateway, add_model_configs, in_all_layouts, in_all_layouts
+from gateway import Gateway, add_model_configs, in_all_layouts
 from reading import rows_of
 
 from snapshot.spending import (
@@ -29,7 +29,6 @@ def by_budget(gateway: Gateway) -> dict[str, Spending]:
     return {each.budget_ids[0]: each for each in spent(gateway)}
 
 
-@in_all_layouts
 @in_all_layouts
 def test_each_budget_has_its_owner_in_every_layout(filled: Gateway) -> None:
     found = by_budget(filled)
