@@ -49,7 +49,7 @@ def fetched(app: Flask) -> Document:
 
 
 def problems(document: Document, component: str, answer: Any) -> list[str]:
-    """What of an answer is not as a component says, fields unknown to it included."""
+    """Return what of an answer is not as a component says, or unknown to it."""
     components = deepcopy(document["components"])
     for schema in components["schemas"].values():
         if "properties" in schema:
