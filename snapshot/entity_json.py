@@ -39,12 +39,14 @@ class EntityJson:
             self._customers = _without(before._customers, changed.customers)
             self._lone_teams = _without(before._lone_teams, changed.teams)
         for row in index.customers:
-            if row.id not in self._customers:
+            if row.id in changed.customers or before is None:
                 earlier = before._customers.get(row.id) if before else None
                 text = _Writing(self._dumper, earlier, changed).customer(row)
                 self._customers[row.id] = text
         for row in index.teams:
-            if row.customer_id not in index.customer and row.id not in self._lone_teams:
+            if row.id not in changed.teams and before is not None:
+                continue
+            if row.customer_id not in index.customer:
                 earlier = before._lone_teams.get(row.id) if before else None
                 text = _Writing(self._dumper, earlier, changed).lone_team(row)
                 self._lone_teams[row.id] = text

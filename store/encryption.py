@@ -44,12 +44,13 @@ class Encryption:
         if not encrypted_columns(model):
             return rows
         known, self._made[model] = self._made.get(model, {}), {}
-        return [
-            self._opened_once(model, row, known)
-            if row.encryption_status == ENCRYPTED
-            else row
-            for row in rows
-        ]
+        return self._all_opened(model, rows, known)
+
+    def opened_some(self, model: Model, rows: list[Row]) -> list[Row]:
+        """Return some more rows of a table as they were before they were encrypted."""
+        if not encrypted_columns(model):
+            return rows
+        return self._all_opened(model, rows, self._made.setdefault(model, {}))
 
     @property
     def has_opened(self) -> bool:
@@ -92,6 +93,16 @@ class Encryption:
             for name, text in _secrets(model, row).items()
         }
         return row | sealed | {"encryption_status": ENCRYPTED} if sealed else row
+
+    def _all_opened(
+        self, model: Model, rows: list[Row], known: dict[Row, Row]
+    ) -> list[Row]:
+        return [
+            self._opened_once(model, row, known)
+            if row.encryption_status == ENCRYPTED
+            else row
+            for row in rows
+        ]
 
     def _opened_once(self, model: Model, row: Row, known: dict[Row, Row]) -> Row:
         made = known.get(row) or self._opened(model, row)

@@ -8,13 +8,14 @@ was written meanwhile. The format of logs is in write_ahead_log.py.
 import os
 import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
-from typing import cast
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TypeVar, cast
 
 from store.failures import HOT_JOURNAL, IN_MOTION, IS_LOCKED, Unreadable
 from store.locations import MOUNTED_ALONE, Found, Location, is_mounted_alone
 from store.locks import has_writer, is_being_written, is_in_use
+from store.pages import HEADER_BYTES, Pages
 from store.write_ahead_log import (
     INDEX_BYTES,
     Commits,
@@ -26,11 +27,12 @@ from store.write_ahead_log import (
 
 TRY_SECONDS = 2.0
 PAUSE_SECONDS = 0.001
-HEADER_BYTES = 100  # of a database file (sqlite.org/fileformat2.html, section 1.3)
 # Two changes within one tick of a file system's clock may leave the same time. Where
 # times are whole seconds, so are the ticks, or two of them.
 TICK_NANOSECONDS = 20 * 10**6
 COARSE_TICK_NANOSECONDS = 2 * 10**9
+
+T = TypeVar("T")
 
 
 class DatabaseFiles:
@@ -59,22 +61,31 @@ class DatabaseFiles:
         """Return a value that differs after each commit; Unreadable if it is locked."""
         raise NotImplementedError
 
-    def image(self) -> bytearray:
-        """Return the database as of its last commit: the bytes of a file without a log.
-
-        Raises Unreadable and OSError.
+    def at_one_moment(self, use: Callable[[Pages], T]) -> T:
+        """Call `use` with the pages as of the last commit; again if they were written
+        meanwhile. Raises Unreadable and OSError.
         """
         end = time.monotonic() + TRY_SECONDS
         while True:
             try:
-                return self._copy()
+                with self._moment() as commits:
+                    return use(Pages(self.location, self._main, commits))
             except MovedMeanwhile:
                 if time.monotonic() > end:
                     raise Unreadable(IN_MOTION) from None
             time.sleep(PAUSE_SECONDS)
 
-    def _copy(self) -> bytearray:
-        """Copy once; raises MovedMeanwhile if the file was written meanwhile."""
+    def image(self, pages: Pages) -> bytearray:
+        """Return a copy of the database, as the bytes of a file without a log."""
+        image = self.main_copy()
+        pages.commits.put_into(image)
+        return _without_log(image)
+
+    @contextmanager
+    def _moment(self) -> Iterator[Commits]:
+        """The commits in the log, if any. Raises MovedMeanwhile at the end, where what
+        was read meanwhile may not be of one moment.
+        """
         raise NotImplementedError
 
     def _open(self, name: str, inode: int | None = None) -> int:
@@ -105,14 +116,16 @@ class PlainFile(DatabaseFiles):
             raise Unreadable(IS_LOCKED)
         return header[24:28], header[92:100]  # counters that each commit changes
 
-    def _copy(self) -> bytearray:
+    @contextmanager
+    def _moment(self) -> Iterator[Commits]:
         before = self._state()
         self._require_no_writer()
-        image = self.main_copy()
-        locked = not self.uses_log and is_being_written(self._main)
-        if locked or self._state() != before:
-            raise MovedMeanwhile
-        return _without_log(image)
+        try:
+            yield Commits(None)
+        finally:
+            locked = not self.uses_log and is_being_written(self._main)
+            if locked or self._state() != before:
+                raise MovedMeanwhile
 
     def _header(self) -> bytes:
         header = os.pread(self._main, HEADER_BYTES, 0)
@@ -158,19 +171,19 @@ class LoggedFile(DatabaseFiles):
         young = is_young(log) and not self._index_is_in_use()
         return log.st_mtime_ns, log.st_size, header, young
 
-    def _copy(self) -> bytearray:
+    @contextmanager
+    def _moment(self) -> Iterator[Commits]:
         times = self._times()
         self._find_index()
         index = Index.parse(self._index_bytes()) if self._index_is_in_use() else None
-        log = Log.read(self._log)
-        image = self.main_copy()
-        commits = Commits.of(log, index)
-        commits.put_into(image)
-        if index is None:
-            self._require_unwritten(times)
-        else:
-            self._require_generation(index, commits.frames)
-        return _without_log(image)
+        commits = Commits.of(Log.read(self._log), index)
+        try:
+            yield commits
+        finally:
+            if index is None:
+                self._require_unwritten(times)
+            else:
+                self._require_generation(index, commits.frames)
 
     def _find_index(self) -> None:
         """Open the index that is there now: it may have been made anew."""

@@ -14,17 +14,20 @@ from typing import TypeVar
 import peewee
 from peewee import SqliteDatabase
 
+from store.changed_rows import LastRead, find_changes, follow, read_changes
 from store.encryption import Encryption
 from store.failures import (
     IN_MOTION,
-    IS_DAMAGED,
     IS_LOCKED,
     DatabaseUnavailable,
     Unreadable,
     failure_reason,
 )
-from store.images import LoggedFile, PlainFile, open_files
+from store.images import DatabaseFiles, LoggedFile, PlainFile, open_files
+from store.leaves import DAMAGED, NotFollowed
+from store.loaded_image import LoadedImage
 from store.locations import Found, find
+from store.pages import Pages, Version
 from store.rows import Mark, Models, Rows, select_all
 
 LOCK_WAIT_SECONDS = 1.0  # writers hold the lock for milliseconds
@@ -32,6 +35,8 @@ LOCK_WAIT_AGAIN_SECONDS = 0.1  # while it stays locked, requests must not pile u
 LOCK_POLL_SECONDS = 0.005
 SETTLED_NANOSECONDS = 5 * 10**9  # longer than the coarsest file time, FAT's 2 s
 FAILURES = (peewee.DatabaseError, sqlite3.Error, OSError, Unreadable)
+# What can come of reading changes that are not as they are expected to be.
+UNCERTAIN = (NotFollowed, Unreadable, peewee.DatabaseError, sqlite3.Error, *DAMAGED)
 READINGS = 20  # of a file that is replaced while it is read
 
 T = TypeVar("T")
@@ -60,6 +65,7 @@ class Reader:
         self._required = required
         self._files: PlainFile | LoggedFile | None = None
         self._patience = LOCK_WAIT_SECONDS
+        self._last: LastRead | None = None
 
     def mark(self) -> Mark:
         """Return a value that differs after each commit; takes microseconds.
@@ -98,10 +104,7 @@ class Reader:
         those that did not change, no more than one is held twice at a time.
         """
 
-        def select(database: SqliteDatabase) -> Rows:
-            return select_all(database, self._models, known, self._encryption.opened)
-
-        return self._patiently(lambda: self._with_image(select))
+        return self._patiently(lambda: self._read(known))
 
     def verify(self) -> None:
         """Raise DatabaseUnavailable unless the file could be read now."""
@@ -111,7 +114,7 @@ class Reader:
                 self.read()
                 self._encryption.require_key(self.path)
             else:
-                self._patiently(lambda: self._with_image(lambda database: None))
+                self._patiently(self._require_readable)
 
     def close(self) -> None:
         """Close all files; the next question opens them again."""
@@ -142,21 +145,64 @@ class Reader:
         version = files.version(found)
         return found.location, main.st_mtime_ns, main.st_size, *version
 
-    def _with_image(self, use: Callable[[SqliteDatabase], T]) -> T:
-        """Call `use` with a copy of the database, in memory."""
+    def _read(self, known: Rows | None) -> Rows:
+        with self._failures_named():
+            rows = self._changed_rows(known)
+            return self._all_rows(known) if rows is None else rows
 
-        def copy(found: Found) -> bytearray:
-            image = self._open(found).image()
+    def _changed_rows(self, known: Rows | None) -> Rows | None:
+        """Return all rows by reading only what changed; None where that cannot be."""
+        last = self._last
+        if known is None or last is None:
+            return None
+        if any(known[model] is not last.rows[model] for model in self._models):
+            return None
+        changes = self._at_one_moment(lambda _, pages: find_changes(pages, last))
+        if changes is None:
+            return None
+        try:
+            self._last = read_changes(changes, last, self._encryption.opened_some)
+        except UNCERTAIN:
+            return None  # reading all shows what is wrong, if anything is
+        return self._last.rows
+
+    def _all_rows(self, known: Rows | None) -> Rows:
+        """Return all rows, and remember what following changes takes."""
+        self._last = None
+        image, version = self._at_one_moment(_copied)
+        with self._opened(image) as database:
+            followed = follow(database, image, version(image), self._models)
+            del image  # the database has a copy of its own
+            rows = select_all(database, self._models, known, self._encryption.opened)
+        self._last = followed and followed.with_rows(rows)
+        return rows
+
+    def _require_readable(self) -> None:
+        with self._failures_named():
+            image, _ = self._at_one_moment(_copied)
+            with self._opened(image):
+                pass
+
+    @contextmanager
+    def _opened(self, image: bytearray) -> Iterator[LoadedImage]:
+        """Open a copy of a database that is as it should be."""
+        database = LoadedImage(image)
+        with database.connection_context(), database.atomic():
+            database.require_sound()
+            self._require_tables(database)
+            yield database
+
+    def _at_one_moment(self, use: Callable[[DatabaseFiles, Pages], T]) -> T:
+        """Call `use` with the files and the pages of the database that is there."""
+
+        def ask(found: Found) -> T:
+            files = self._open(found)
+            answer = files.at_one_moment(lambda pages: use(files, pages))
             if find(self._name).location != found.location:
                 raise FileNotFoundError(self._name)
-            return image
+            return answer
 
-        with self._failures_named():
-            database = _Image(self._unless_replaced(copy))
-            with database.connection_context(), database.atomic():
-                _require_sound(database)
-                self._require_tables(database)
-                return use(database)
+        return self._unless_replaced(ask)
 
     def _unless_replaced(self, ask: Callable[[Found], T]) -> T:
         """Call `ask` with the files found; again if they were replaced meanwhile.
@@ -207,32 +253,7 @@ class Reader:
         return DatabaseUnavailable(self.path, reason)
 
 
-class _Image(SqliteDatabase):
-    """A database in memory, of the bytes of a database file."""
-
-    def __init__(self, image: bytearray) -> None:
-        super().__init__(
-            ":memory:",
-            check_same_thread=False,
-            thread_safe=False,
-            pragmas={"cell_size_check": 1},
-        )
-        self._image = image
-
-    def _connect(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection = super()._connect()  # type: ignore[misc]
-        if self._image:  # an empty file is an empty database
-            connection.deserialize(self._image)
-        self._image = bytearray()  # the connection has its own copy
-        return connection
-
-
-def _require_sound(database: SqliteDatabase) -> None:
-    """Raise Unreadable if the file's pages do not fit together.
-
-    It may have been overwritten while it was open, which SQLite cannot notice.
-    """
-    for (finding,) in database.execute_sql("PRAGMA quick_check(1)"):
-        # Others are of single values: of those the rows' reading takes care.
-        if finding.startswith("*** in database"):
-            raise Unreadable(IS_DAMAGED)
+def _copied(
+    files: DatabaseFiles, pages: Pages
+) -> tuple[bytearray, Callable[[bytearray], Version]]:
+    return files.image(pages), pages.version

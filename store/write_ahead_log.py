@@ -54,6 +54,9 @@ class Log(NamedTuple):
     def offset(self, frame: int) -> int:
         return LOG_HEADER.size + frame * self.frame_size
 
+    def page_offset(self, frame: int) -> int:
+        return self.offset(frame) + FRAME_HEADER.size
+
 
 class Index(NamedTuple):
     """The header of a log's index: how many frames are committed."""
@@ -117,7 +120,7 @@ class Commits:
         with memoryview(image) as view:
             for page, frame in self.newest.items():
                 at = (page - 1) * page_size
-                offset = self.log.offset(frame) + FRAME_HEADER.size
+                offset = self.log.page_offset(frame)
                 read_into(self.log.descriptor, view[at : at + page_size], offset)
 
     def _take_indexed(self, log: Log, count: int) -> None:

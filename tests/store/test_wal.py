@@ -62,7 +62,7 @@ def dump(image: bytearray) -> list[str]:
 
 def dump_by_files(path: Path) -> list[str]:
     with closing(open_files(find(str(path)).location)) as files:
-        return dump(files.image())
+        return dump(files.at_one_moment(files.image))
 
 
 def dump_by_sqlite(path: Path, folder: Path) -> list[str]:
