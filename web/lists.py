@@ -66,7 +66,7 @@ PATHS = {"/api/governance/teams": TEAMS, "/api/governance/customers": CUSTOMERS}
 
 
 class Asked(NamedTuple):
-    """What of a request counts, as it came, and when (by time.monotonic)."""
+    """The parts of a request that count, and when it came (by time.monotonic)."""
 
     authorization: str | None
     remote: str | None
@@ -246,7 +246,7 @@ def _load_query(
 
 
 def accepts_gzip(accept_encoding: str | None) -> bool:
-    """Whether an Accept-Encoding header takes gzip (RFC 9110, 12.5.3)."""
+    """Return True if an Accept-Encoding header takes gzip (RFC 9110, 12.5.3)."""
     if not accept_encoding or len(accept_encoding) > LONGEST_ENCODINGS:
         return False
     return _accepts_gzip(accept_encoding)

@@ -31,7 +31,7 @@ Key = tuple[object, ...]
 
 
 class Given(Protocol):
-    """What of a reply is given again."""
+    """The parts of a reply that are given again."""
 
     @property
     def status(self) -> str: ...

@@ -1,4 +1,4 @@
-"""What stands around every answer, through the short cut or through Flask.
+"""Additions to every answer, given by the short cut or by Flask.
 
 Whatever adds to answers, gives others instead, or counts them is a Surrounding, so that
 both ways have it, and it is written once.
@@ -15,7 +15,7 @@ Headers = list[tuple[str, str]]
 
 
 class Surrounding:
-    """One thing around all answers. Each does what it needs of this."""
+    """An addition to all answers. Each overrides what it needs of this."""
 
     def instead(self, environ: Environ) -> Reply | None:
         """Return an answer that is given instead of the application's, if any.
