@@ -22,7 +22,7 @@ log = logging.getLogger("governance")
 MAXIMUM_INTEGER = 2**63 - 1
 LEFT_OUT = missing  # what a field dumps when its key is to be left out
 NOT_KEPT = "(not kept)"  # stands for a provider's secret that is read from nowhere
-OWN: Any = object()  # stands for the `unset` of a kind of field
+DEFAULT: Any = object()  # as `unset`: what the kind of field has
 
 
 @cache
@@ -41,8 +41,8 @@ class StoredField(Field):
     in_answers: Any = None
     in_files: Any = LEFT_OUT
 
-    def __init__(self, unset: Any = OWN, *, help: str = "", **kwargs: Any) -> None:
-        self.unset_by_kind = unset is OWN
+    def __init__(self, unset: Any = DEFAULT, *, help: str = "", **kwargs: Any) -> None:
+        self.unset_by_kind = unset is DEFAULT
         self.unset = self.in_answers if self.unset_by_kind else unset
         super().__init__(metadata={"description": help}, **kwargs)
 
@@ -140,7 +140,12 @@ class Number(StoredField):
     in_answers = 0
 
     def __init__(
-        self, unset: Any = OWN, *, above: bool = False, whole: bool = False, **kw: Any
+        self,
+        unset: Any = DEFAULT,
+        *,
+        above: bool = False,
+        whole: bool = False,
+        **kw: Any,
     ) -> None:
         self.above = above
         self.whole = whole
@@ -211,7 +216,7 @@ class Expiry(Timestamp):
 class JsonText(StoredField):
     """A column of JSON text of one kind: `list` or `dict`."""
 
-    def __init__(self, kind: type, unset: Any = OWN, **kwargs: Any) -> None:
+    def __init__(self, kind: type, unset: Any = DEFAULT, **kwargs: Any) -> None:
         self.kind = kind
         self.null: Any = kind()  # what null reads as
         super().__init__(unset, **kwargs)
@@ -249,7 +254,7 @@ _JSON_NAMES: dict[type, str] = {list: "array", dict: "object"}
 class TextList(JsonText):
     """A column of JSON text: an array of texts."""
 
-    def __init__(self, unset: Any = OWN, **kwargs: Any) -> None:
+    def __init__(self, unset: Any = DEFAULT, **kwargs: Any) -> None:
         super().__init__(list, unset, **kwargs)
         # The same few lists of models and tools stand in most rows.
         self._parsed = lru_cache(1024)(self._parse)
@@ -348,7 +353,7 @@ _GATEWAYS_MASK = "*" * 24
 _REDACTED = ("<redacted>", "[redacted]")
 
 
-def reference(secret: Any) -> str:
+def source_of(secret: Any) -> str:
     """Return where a secret is read from, "env.NAME" or "vault.PATH"; "" if nowhere."""
     if found := values.reference(secret):
         return found
@@ -358,7 +363,7 @@ def reference(secret: Any) -> str:
     return ""
 
 
-def secret_text(secret: Any) -> str:
+def text_of(secret: Any) -> str:
     """Return the text of a secret, be it in an object; raises ValidationError."""
     text = secret.get("value") or "" if isinstance(secret, Mapping) else secret
     if not isinstance(text, str):
@@ -368,7 +373,7 @@ def secret_text(secret: Any) -> str:
 
 def kept_secret(secret: Any) -> str | None:
     """Return what of a secret is kept: where it is read from, or that there is one."""
-    return reference(secret) or (NOT_KEPT if secret_text(secret) else None)
+    return source_of(secret) or (NOT_KEPT if text_of(secret) else None)
 
 
 def _is_resolved(secret: Any) -> bool:
@@ -438,9 +443,9 @@ class ConnectionString(Confidential, Text):
         return values.mask_url(values.text(values.secret_text(value)))
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str | None:
-        if found := reference(value):
+        if found := source_of(value):
             return found
-        text = secret_text(value)
+        text = text_of(value)
         if not text or is_masked(text):
             return None
         return NOT_KEPT if _is_resolved(value) else values.mask_url(text)
@@ -482,8 +487,8 @@ class Certificate(Confidential, Text):
         return values.mask_certificate(value)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> str | None:
-        if found := reference(value):
+        if found := source_of(value):
             return found
         if _is_resolved(value):
             return NOT_KEPT
-        return values.mask_certificate(secret_text(value)) or None
+        return values.mask_certificate(text_of(value)) or None

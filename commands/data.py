@@ -18,7 +18,7 @@ import click
 
 from addresses import Address, postgres_url
 from commands.lifetimes import Lifetime
-from commands.running import current_encryption, current_settings, fail
+from commands.running import current_encryption, current_settings, fail, program
 
 SHOWN_NOTES = 20
 
@@ -215,7 +215,8 @@ def _note(notes: Sequence[str]) -> None:
         click.echo(f"note: {note}", err=True)
     if len(notes) > SHOWN_NOTES:
         more = len(notes) - SHOWN_NOTES
-        click.echo(f"note: and {more} more; flask check lists them all", err=True)
+        all_of_them = f"{program()} check lists them all"
+        click.echo(f"note: and {more} more; {all_of_them}", err=True)
 
 
 def _summary(loaded: Any) -> str:

@@ -10,7 +10,7 @@ from flask import Flask, current_app
 from addresses import Address
 from callers import api_keys, tokens
 from commands.running import current_settings, fail
-from commands.serve import begin, run_service, serving_options
+from commands.serve import prepare, run_service, serving_options
 from settings import SETTINGS, Settings
 from store.failures import DatabaseUnavailable
 
@@ -24,7 +24,7 @@ def demo(**given: Any) -> None:
     """Serve, with demo data where there is no database yet, and print curl lines."""
     from web.server import end_process
 
-    options = begin(**given)
+    options = prepare(**given)
     settings = current_settings()
     default = Path(SETTINGS["database"].default)
     if settings.database == default and not default.exists():

@@ -21,6 +21,7 @@ from settings import Settings
 from store.failures import DatabaseUnavailable
 from store.files import replace_file
 from store.locations import is_database
+from transfer.sources import STANDARD_INPUT
 from web.interrupts import STARTED_BY
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def serve(
     """
     from web.server import end_process
 
-    options = begin(**given)
+    options = prepare(**given)
     if control and options.workers > 1:
         fail("--control takes one worker: what it changes is kept in one process")
     with StandIn() as stand_in:
@@ -116,7 +117,7 @@ def serve(
     end_process(status)
 
 
-def begin(**given: Any) -> Options:
+def prepare(**given: Any) -> Options:
     """Return the options that were given, and take care of those that count at once."""
     options = Options(**given)
     if options.exit_with_parent:
@@ -203,6 +204,8 @@ def _is_served_in_place(files: tuple[Address, ...], wait: bool) -> bool:
     if len(files) != 1:
         return False
     (file,) = files
+    if file == STANDARD_INPUT:
+        return False
     if isinstance(file, PostgresUrl) or is_database(file):
         return True
     return wait and (not file.exists() or (file.is_file() and not file.stat().st_size))

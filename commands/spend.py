@@ -107,7 +107,7 @@ def _shown(name: str, row: dict[str, Any]) -> str:
     if value in ("", None):
         value = row.get("id" if name == "name" else f"{name}_id") or "-"
     if name in ("used", "limit") and isinstance(value, float):
-        return f"{value:.2f}"
+        return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
     if name == "percent" and value != "-":
         return f"{value:.1f}"
     # A name must not write to the terminal.

@@ -93,7 +93,7 @@ class Keeper:
 
     @property
     def has_snapshot(self) -> bool:
-        """Whether a snapshot was ever taken."""
+        """Return whether a snapshot was ever taken."""
         return self._snapshot is not None
 
     def start(self) -> None:

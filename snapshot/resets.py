@@ -1,4 +1,4 @@
-"""When a budget's usage is due to be reset, by the gateway's own rules."""
+"""The time at which usage is due to be reset, by the gateway's own rules."""
 
 import re
 from datetime import UTC, datetime, time, timedelta

@@ -1,4 +1,4 @@
-"""Who has used how much: the budgets of one moment, each with its owner.
+"""The budgets of one moment, each with its owner: who has used how much.
 
 Taken from the answers' own entities, so that owners, alignment and order are the same.
 """
@@ -42,7 +42,7 @@ class Owner:
 
 @dataclass(frozen=True)
 class Spending:
-    """What an owner has used of a budget, or of several of the same period.
+    """The used part of a budget, or of several of the same period.
 
     `provider` and `model` are those that it is for, empty where it is for all.
     """
@@ -87,7 +87,7 @@ def of_virtual_keys(index: Index) -> Iterator[Spending]:
 
 
 def by_share(spendings: Iterable[Spending]) -> list[Spending]:
-    """Those that are nearest to their limits, or beyond, first."""
+    """Return them by the used part of their limits, the largest first."""
     return sorted(spendings, key=lambda each: (-each.share, each.owner.name))
 
 

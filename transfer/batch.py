@@ -6,6 +6,16 @@ from typing import Any, NamedTuple
 
 from models import Model
 
+# The columns that a gateway changes by itself.
+USAGE = (
+    "last_reset",
+    "current_usage",
+    "token_last_reset",
+    "token_current_usage",
+    "request_last_reset",
+    "request_current_usage",
+)
+
 
 @dataclass(slots=True)
 class Item:

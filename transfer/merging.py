@@ -27,17 +27,9 @@ from models import (
     referring,
 )
 from store.own_tables import Tables, key_names
-from transfer.batch import Batch, Item
+from transfer.batch import USAGE, Batch, Item
 from values import VALUE_PREFIX, stored_time, value_hash
 
-USAGE = {
-    "current_usage",
-    "last_reset",
-    "token_current_usage",
-    "token_last_reset",
-    "request_current_usage",
-    "request_last_reset",
-}
 MADE = {"created_at", "updated_at", "value", "value_hash", "key_id", "client_id"}
 DEFAULTS: dict[Model, dict[str, Any]] = {
     VirtualKey: {"is_active": True},
@@ -66,7 +58,7 @@ class Merge:
         self.batch = batch
         self.placed: dict[tuple[Model, Any], Item] = {}
         self.numbered: dict[tuple[Model, Any], int] = {}  # theirs, or a place -> ours
-        self._kept = MADE if replace else MADE | USAGE
+        self._kept = MADE if replace else MADE.union(USAGE)
         self._replace = replace
         self._numbers = {
             model: max(_whole(rows, batch.of(model)), default=0)

@@ -21,7 +21,7 @@ from models import (
     Provider,
     ProviderKey,
 )
-from transfer.batch import Batch
+from transfer.batch import USAGE, Batch
 from transfer.read_owners import NOUNS
 from transfer.walk import Owner, Walk
 
@@ -40,15 +40,7 @@ LISTS = {
 }
 BY_ID = tuple(LISTS)[:6]  # those that are known by an id
 COUNTS = ("count", "total", "total_count", "limit", "offset")
-VOLATILE = (
-    "updated_at",
-    "last_reset",
-    "current_usage",
-    "token_last_reset",
-    "token_current_usage",
-    "request_last_reset",
-    "request_current_usage",
-)
+VOLATILE = ("updated_at", *USAGE)
 UNSET_TIME = "0001-01-01 00:00:00+00:00"
 # Gateways cut these down where they stand in others: no, 0 and empty then say nothing.
 OFTEN_CUT = (ProviderKey, McpClient)

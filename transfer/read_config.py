@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from models import Model
+from models import SHOWN_OWNERS, Model
 from transfer.batch import Batch, Claim
 from transfer.config_schemas import (
     ConfigFileSchema,
@@ -165,5 +165,4 @@ def _is_newer(governance: dict[str, Any]) -> bool:
         if isinstance(budget, dict)
         for name in budget
     }
-    owners = {"team_id", "customer_id", "virtual_key_id", "provider_config_id"}
-    return bool(governance.get("model_configs")) or not named.isdisjoint(owners)
+    return bool(governance.get("model_configs")) or not named.isdisjoint(SHOWN_OWNERS)

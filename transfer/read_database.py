@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 import values
-from fields import kept_secret, reference
+from fields import kept_secret, source_of
 from models import (
     MODELS,
     McpClient,
@@ -59,7 +59,7 @@ def _value(stored: dict[str, Any]) -> dict[str, Any]:
 
     It is looked up in the environment; the key is found by its hash either way.
     """
-    found = reference(stored["value"])
+    found = source_of(stored["value"])
     if not found:
         return {}
     value = os.environ.get(found.removeprefix("env."))

@@ -9,7 +9,7 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from fields import is_masked, reference, secret_text
+from fields import is_masked, source_of, text_of
 from models import (
     SHOWN_OWNERS,
     Budget,
@@ -172,7 +172,7 @@ def _described_value(walk: Walk, secret: Any, at: str) -> str | None:
     """
     if secret is None:
         return ""
-    if found := reference(secret):
+    if found := source_of(secret):
         text = os.environ.get(found.removeprefix("env.").strip(), "")
         if not text or not found.startswith("env."):
             why = "is not set" if found.startswith("env.") else "is not read here"
@@ -181,7 +181,7 @@ def _described_value(walk: Walk, secret: Any, at: str) -> str | None:
             return None
     else:
         try:
-            text = secret_text(secret)
+            text = text_of(secret)
         except ValidationError:
             walk.wrong(f"{at}.value", "must be text")
             return ""
@@ -197,7 +197,7 @@ def _described_value(walk: Walk, secret: Any, at: str) -> str | None:
 def _recorded(secret: Any) -> str:
     """Return a virtual key's value if an answer shows it, "" otherwise."""
     text = secret.get("value") if isinstance(secret, Mapping) else secret
-    if not isinstance(text, str) or is_masked(text) or reference(text):
+    if not isinstance(text, str) or is_masked(text) or source_of(text):
         return ""
     return text
 

@@ -1,6 +1,7 @@
-"""Ends on Ctrl-C while the service starts; imported by app.py before anything else.
+"""Ends on Ctrl-C while the service starts, and notes which process started it.
 
-The `flask` command would print "Aborted!" and exit with 1, as after a failure.
+Imported by app.py before anything else. On Ctrl-C the `flask` command would print
+"Aborted!" and exit with 1, as after a failure.
 """
 
 import os

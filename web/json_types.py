@@ -1,4 +1,4 @@
-"""How the schemas' fields read in JSON Schema, for the OpenAPI document."""
+"""The types of the schemas' fields in JSON Schema, for the OpenAPI document."""
 
 from collections.abc import Callable
 from typing import Any

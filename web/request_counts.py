@@ -20,14 +20,14 @@ OTHER = "other"  # a route or a status that is none of the known ones
 
 
 class Kind(NamedTuple):
-    """What requests are told apart by, beside their status."""
+    """A kind of requests, which are counted together."""
 
     route: str  # its path; "other" for those that are none
     mode: str  # of a list; empty for the rest
 
 
 class Timing(NamedTuple):
-    """How long the requests of a kind took: how many by bound, and all together."""
+    """The time that requests of a kind took: their number by bound, and the sum."""
 
     counts: tuple[int, ...]  # up to each bound, but not the one before; then the rest
     seconds: float
@@ -72,14 +72,14 @@ class RequestCounts(Surrounding):
         self.shared.add(times + len(BOUNDS) + 1, took)
 
     def by_status(self, totals: list[float]) -> Iterator[tuple[Kind, str, int]]:
-        """How many answers there were, where there were any."""
+        """Return the number of answers of each kind and status that there were."""
         for place, kind in enumerate(self.kinds):
             for n, status in enumerate(self._statuses):
                 if count := int(totals[place * len(self._statuses) + n]):
                     yield kind, status, count
 
     def timings(self, totals: list[float]) -> Iterator[tuple[Kind, Timing]]:
-        """How long the requests of each kind took, where there were any."""
+        """Return the time that requests took, of each kind that there were."""
         for place, kind in enumerate(self.kinds):
             start = self._first_time + place * self._times
             *counts, seconds = totals[start : start + self._times]

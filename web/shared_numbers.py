@@ -19,10 +19,8 @@ class SharedNumbers:
         self._count = count
         memory = mmap.mmap(-1, BYTES * (1 + PROCESSES * count))
         self._numbers = memoryview(memory).cast("d")
-        self._start = (
-            1  # of this process's part; before all is how many parts there are
-        )
-        self._numbers[0] = 1
+        self._numbers[0] = 1  # how many parts there are
+        self._start = 1  # of the part of this process
         self._lock = Lock()
         os.register_at_fork(before=self._add_part, after_in_child=self._take_part)
 

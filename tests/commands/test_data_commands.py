@@ -84,7 +84,7 @@ def test_load_cuts_a_long_list_of_notes(run: Run, tmp_path: Path) -> None:
 
     lines = result.stderr.splitlines()
     assert len(lines) == 21
-    assert lines[-1] == "note: and 3 more; flask check lists them all"
+    assert lines[-1] == "note: and 3 more; flask --app app check lists them all"
 
 
 # flask pull

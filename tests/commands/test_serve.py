@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 from gateway import Gateway, fill, fill_amply
+from postgres_gateway import PostgresGateway
+from postgres_server import Server
 from service import (
     DEADLINE,
     PATHS,
@@ -107,6 +109,19 @@ def test_the_private_database_is_gone_at_the_end(
     assert list(temporary.iterdir()) == []
 
 
+def test_a_closed_terminal_does_not_end_it_under_nohup(
+    settings: dict[str, str], red: Path
+) -> None:
+    process = start(settings, "--port", "0", str(red), prefix=["nohup"])
+    service = Service.of(process)
+
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.2)
+
+    assert teams(service) == ["red"]
+    service.end()
+
+
 def test_several_files_are_served_together(
     begin: Begin, red: Path, tmp_path: Path
 ) -> None:
@@ -153,6 +168,18 @@ def test_a_database_is_named_from_the_current_folder(
     service = begin(os.path.relpath(database.path, Path(__file__).parents[2]))
 
     assert service.ready["teams"] == 0
+
+
+def test_a_postgresql_database_is_served_where_it_is(
+    begin: Begin, server: Server
+) -> None:
+    gateway = PostgresGateway(server, "serve_in_place")
+    gateway.team("t")
+
+    service = begin(gateway.address, "--print-key")
+    gateway.team("u")
+
+    assert teams(service, service.ready["api_key"]) == ["t", "u"]
 
 
 def test_what_is_wrong_with_a_file_is_said_and_nothing_is_left(
@@ -435,14 +462,13 @@ def test_a_key_that_is_not_the_databases_ends_the_waiting(
 ) -> None:
     process, _ = waiting({**settings, "GOVERNANCE_ENCRYPTION_KEY": "another"})
 
-    encrypted = Gateway(tmp_path / "config.db")
-    encrypted.team("t")
-    encrypted.virtual_key("k", team_id="t", value="AAAA")
-    encrypted.execute(
-        "UPDATE governance_virtual_keys SET encryption_status='encrypted'"
-    )
+    database = Gateway(tmp_path / "another.db")
+    database.team("t")
+    database.virtual_key("k", team_id="t", value="AAAA", encryption_status="encrypted")
+    database.path.rename(tmp_path / "config.db")
 
-    assert process.wait(DEADLINE) == 1
+    # Making a key of a passphrase takes its time.
+    assert process.wait(3 * DEADLINE) == 1
     output, log = end(process)
     assert output == ""
     assert "GOVERNANCE_ENCRYPTION_KEY opens none of them" in log

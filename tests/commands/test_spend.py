@@ -98,6 +98,14 @@ def test_the_table_is_aligned_and_shows_no_control_characters(spend: Spend) -> N
     assert " - " in second  # no share of nothing
 
 
+def test_the_table_does_not_round_small_amounts_to_nothing(
+    gateway: Gateway, spend: Spend
+) -> None:
+    gateway.execute("UPDATE governance_budgets SET max_limit = 0.00123")
+
+    assert "0.0012" in spend()
+
+
 @pytest.mark.parametrize(
     ("by", "names"), [("customer", ["=cmd()"] * 2), ("team", ["t"] * 2), ("key", ["k"])]
 )

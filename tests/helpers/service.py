@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -68,13 +69,14 @@ def start(
     *options: str,
     child: bool = False,
     stdin: int | None = None,
+    prefix: Sequence[str] = (),
 ) -> "subprocess.Popen[str]":
     """Start a service; as a `child` of a process in between, which is returned."""
     command = [sys.executable, "-m", "flask", "--app", "app", "serve", *options]
     if child:
         command = [sys.executable, "-c", BETWEEN, *command]
     return subprocess.Popen(
-        command,
+        [*prefix, *command],
         cwd=ROOT,
         env=environment(settings),
         stdin=stdin,

@@ -1,4 +1,4 @@
-"""When a budget is reset next."""
+"""The next reset of a budget."""
 
 from datetime import datetime
 

@@ -49,12 +49,9 @@ def test_each_budget_has_its_owner_in_every_layout(filled: Gateway) -> None:
     assert ops.resets_at.isoformat() == "2026-04-02T10:00:00+00:00"
 
 
-@in_all_layouts
 def test_model_configs_budgets_are_those_of_keys_providers_and_models(
     filled: Gateway,
 ) -> None:
-    if filled.layout != "july":
-        pytest.skip("older gateways have no model configs of keys")
     add_model_configs(filled)
 
     found = spent(filled)

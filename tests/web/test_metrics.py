@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from gateway import Gateway, fill
+from gateway import Gateway, fill, in_all_layouts
 from prometheus_client.parser import text_string_to_metric_families
 from service import ROOT, Service, settings_in
 
@@ -191,6 +191,7 @@ def test_without_any_snapshot_the_rest_is_there(
     assert key("snapshot_age_seconds") not in found
 
 
+@in_all_layouts
 def test_each_teams_and_customers_budget_is_there_and_no_keys(
     filled: Gateway, scrape: Scrape
 ) -> None:

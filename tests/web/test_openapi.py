@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from gateway import Gateway, add_model_configs
+from gateway import Gateway, add_model_configs, in_all_layouts
 from jsonschema import Draft202012Validator, FormatChecker
 from openapi_spec_validator import validate
 from service import ROOT, Service, settings_in
@@ -49,7 +49,7 @@ def fetched(app: Flask) -> Document:
 
 
 def problems(document: Document, component: str, answer: Any) -> list[str]:
-    """What of an answer is not as a component says, fields unknown to it included."""
+    """Return what of an answer is not as a component says, or unknown to it."""
     components = deepcopy(document["components"])
     for schema in components["schemas"].values():
         if "properties" in schema:
@@ -204,6 +204,7 @@ def test_the_demos_answers_are_as_it_says(
     assert problems(document, component, answer) == []
 
 
+@in_all_layouts
 @pytest.mark.parametrize(("path", "component"), LISTS.items())
 def test_every_layouts_answers_are_as_it_says(
     filled: Gateway, document: Document, get: Any, path: str, component: str

@@ -53,6 +53,8 @@ def fill(gateway: Gateway) -> None:
         token_current_usage=250,
         token_reset_duration="1h",
         token_last_reset=now,
+        request_max_limit=2**53 + 1,
+        request_reset_duration="1d",
     )
     gateway.team("near", "acme", name="Near team", rate_limit_id="limit")
     gateway.team("over", "acme", name="Over team")
@@ -194,7 +196,10 @@ def test_a_reset_follows_the_gateways_rules(
 
 
 def test_rate_limits_are_shown(page: Any) -> None:
-    assert "Tokens 250 of 1,000 per hour" in text(row(page, "Near team"))
+    near = text(row(page, "Near team"))
+
+    assert "Tokens 250 of 1,000 per hour" in near
+    assert "Requests 0 of 9,007,199,254,740,993 per day" in near
 
 
 def test_keys_that_are_off_or_near_expiry_are_named(page: Any) -> None:
@@ -520,6 +525,8 @@ def test_the_csv_has_a_row_for_each_budget_and_limit(page: Any, tmp_path: Path) 
     assert (model["virtual_key"], model["model"]) == ("Working key", "o3")
     (tokens,) = [row for row in rows if row["what"] == "tokens"]
     assert (tokens["used"], tokens["limit"]) == ("250", "1000")
+    (requests,) = [row for row in rows if row["what"] == "requests"]
+    assert requests["limit"] == "9007199254740993"
     states = {row["virtual_key"]: row["key_state"] for row in rows}
     assert states["Stopped key"] == "off"
     assert (states["soon"], states["gone"]) == ("expiring", "expired")
