@@ -33,7 +33,7 @@ def demo(**given: Any) -> None:
         fail(str(problem))
     paths = ("/api/governance/teams", "/api/governance/customers")
     lines = [f"curl -H 'Authorization: Bearer {key}' '{{url}}{path}'" for path in paths]
-    from web.server import end_process
+    from web.serving.server import end_process
 
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     end_process(run_service(app, options, lines=lines))

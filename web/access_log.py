@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
 from callers.authenticator import Caller
-from web.log_stream import CarefulStream, LogStream
+from web.serving.log_stream import CarefulStream, LogStream
 
 _logger = logging.getLogger("governance")  # of all our lines
 log = logging.getLogger("governance.access")

@@ -18,7 +18,7 @@ from snapshot.answers import Answer
 from snapshot.snapshot import Scope, Snapshot
 from snapshot.sources import SnapshotSource
 from web.repeats import Repeats
-from web.streams import StreamLimit
+from web.serving.streams import StreamLimit
 
 REMEMBERED_LENGTH = 1000  # characters of a query; longer ones are loaded each time
 LONGEST_QUERY = 16_384  # characters; taking longer ones apart would hold others up

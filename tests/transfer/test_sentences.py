@@ -20,7 +20,7 @@ from users import as_nobody
 from app import create_app
 from callers.api_keys import create_api_key, list_api_keys
 from transfer import loading
-from web.listening import CannotListen, is_loopback, listen, url_of
+from web.serving.listening import CannotListen, is_loopback, listen, url_of
 
 DEMO = ROOT / "data" / "demo.json"
 

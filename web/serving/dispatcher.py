@@ -14,8 +14,8 @@ from typing import Any
 
 from snapshot.answers import WHOLE_BYTES
 from web.lists import Reply
+from web.serving.streams import STREAMS
 from web.short_cut import Environ, Wsgi
-from web.streams import STREAMS
 
 log = logging.getLogger("governance")
 
