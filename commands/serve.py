@@ -21,7 +21,6 @@ from settings import Settings
 from store.failures import DatabaseUnavailable
 from store.files import replace_file
 from store.locations import is_database
-from transfer.sources import STANDARD_INPUT
 from web.interrupts import STARTED_BY
 
 if TYPE_CHECKING:
@@ -201,6 +200,8 @@ def _is_served_in_place(files: tuple[Address, ...], wait: bool) -> bool:
 
     One that is waited for may not be there yet, or be empty: SQLite makes it so.
     """
+    from transfer.sources import STANDARD_INPUT  # without files it is not needed
+
     if len(files) != 1:
         return False
     (file,) = files

@@ -44,9 +44,11 @@ class Surrounded:
 
     def at_once(self, environ: Environ) -> Reply | None:
         """Return the answer to a request where nothing has to be waited for."""
+        if not self._surroundings:
+            return self._inner.at_once(environ)
         began = monotonic()
         reply = self._instead(environ) or self._inner.at_once(environ)
-        if reply is not None and self._surroundings:
+        if reply is not None:
             self._complete(environ, int(reply.status[:3]), reply.headers, began)
         return reply
 
