@@ -59,7 +59,7 @@ class Caller:
 
     @cached_property
     def shown(self) -> str:
-        """What the log calls the caller."""
+        """The caller's name in the log."""
         kind = self.kind.replace(" ", "-")
         return f"{kind}:{quote(self.name)}" if self.name else kind
 
@@ -186,7 +186,7 @@ class Authenticator:
 
 
 def digest_of(header: str | None) -> bytes:
-    """Return what an Authorization header is known by, which does not tell it."""
+    """Return a hash by which an Authorization header is known again."""
     return blake2b((header or "").encode("utf-8", "replace"), digest_size=32).digest()
 
 

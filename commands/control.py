@@ -1,4 +1,4 @@
-"""What `serve --control` adds to the service: the control routes and their data."""
+"""The control routes of `serve --control` and the data that they work on."""
 
 import logging
 import tempfile

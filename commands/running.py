@@ -1,4 +1,4 @@
-"""What all commands need: the application that they run in, and a way to fail."""
+"""The parts that all commands need: their application, and a way to fail."""
 
 from typing import NoReturn
 

@@ -1,4 +1,4 @@
-"""What one run of `serve` has for itself alone: its data, its credentials, its folder.
+"""The data, credentials and folder that one run of `serve` has for itself alone.
 
 The folder is among the system's temporary files. Only this user may look into it, and
 it is removed when the run ends; those of runs that were killed, by a later run.

@@ -81,7 +81,7 @@ class GovernanceLists:
 
     @property
     def url(self) -> str:
-        """Where the service answers, such as `http://127.0.0.1:41234`."""
+        """The address of the service, such as `http://127.0.0.1:41234`."""
         return str(self._running().ready["url"])
 
     @property

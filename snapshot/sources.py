@@ -1,4 +1,4 @@
-"""Where answers have their snapshots from: the keeper, or instead of it, for tests of
+"""Sources of the snapshots that answer: the keeper, or instead of it, for tests of
 clients, a memory that stopped refreshing or a database that is gone.
 """
 
@@ -13,7 +13,7 @@ from store.failures import IS_MISSING, DatabaseUnavailable
 
 
 class SnapshotSource(Protocol):
-    """What answers need of a keeper; see there."""
+    """The part of a Keeper that answers need; see there."""
 
     def start(self) -> None: ...
 

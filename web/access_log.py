@@ -127,7 +127,7 @@ def logged_target(environ: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def sane_request_id(environ: Mapping[str, Any]) -> str:
-    """The id that a request brings, if it is sane, else one of our own.
+    """Return the id that a request brings, if it is sane, else a new one.
 
     Who sends a credential there too shall not have it echoed, nor a part that tells.
     """

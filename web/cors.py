@@ -1,4 +1,4 @@
-"""Which web pages of other origins may read the answers (CORS, of the Fetch standard).
+"""Answers for web pages of other origins (CORS, of the Fetch standard).
 
 No browser sends them by itself a credential that counts here, so that
 Access-Control-Allow-Credentials is never sent.
@@ -24,7 +24,7 @@ PREFLIGHT_SECONDS = 600  # Safari keeps it no longer
 
 
 def cors(settings: Settings) -> list[Surrounding]:
-    """What the setting asks for around the answers: nothing, where it is not given."""
+    """Return what the setting adds around answers: nothing, where it is not given."""
     if settings.cors_origins == ("*",) and settings.auth == "off":
         log.warning(
             "GOVERNANCE_AUTH is off and GOVERNANCE_CORS_ORIGINS is *: any web page that"
