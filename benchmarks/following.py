@@ -28,8 +28,8 @@ CHANGES = {
     "a virtual key": "UPDATE governance_virtual_keys SET name = name || 'x'"
     " WHERE rowid = ?",
     "a new virtual key": "INSERT INTO governance_virtual_keys"
-    " (id, name, value, team_id) SELECT hex(randomblob(8)), hex(randomblob(8)), hex(randomblob(8)),"
-    " team_id FROM governance_virtual_keys WHERE rowid = ?",
+    " (id, name, value, team_id) SELECT hex(randomblob(8)), hex(randomblob(8)),"
+    " hex(randomblob(8)), team_id FROM governance_virtual_keys WHERE rowid = ?",
     "one virtual key less": "DELETE FROM governance_virtual_keys WHERE rowid = ?",
 }
 
