@@ -1,6 +1,6 @@
 """The governance lists as a Flask application: create_app() and the two list routes."""
 
-from web import interrupts  # noqa: F401
+from web.serving import interrupts  # noqa: F401
 
 # isort: split
 from store import drivers  # noqa: F401
@@ -25,7 +25,6 @@ from store.encryption import load_encryption
 from store.readers import open_reader
 from web.access_log import log_request, sane_request_id, set_up_logging
 from web.cors import cors
-from web.documentation import documentation
 from web.error_responses import register_error_handlers
 from web.lists import (
     CALLER,
@@ -37,7 +36,8 @@ from web.lists import (
     Lists,
     asked_of,
 )
-from web.pages import pages
+from web.pages.documentation import documentation
+from web.pages.page import pages
 from web.short_cut import ALIVE, HEALTH_PATH, ShortCut, request_problem
 from web.surroundings import Surrounded
 

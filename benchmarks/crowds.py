@@ -16,7 +16,7 @@ from commands.demo import DEMO_DATA
 from transfer.loading import load_files
 
 CLIENTS = 16
-SLOW_READERS = 50
+SLOW_READERS = 100
 SLOW_BYTES_A_SECOND = 100_000
 SLOW_SECONDS = 3 * load.SECONDS
 TURN_SECONDS = 0.05  # between two reads of a slow reader

@@ -20,7 +20,7 @@ from benchmarks.servers import ROOT, first_answer
 from models import MODELS, REQUIRED
 from snapshot.keeper import Keeper
 from store.sqlite import Reader
-from web.server import SWITCH_SECONDS
+from web.serving.server import SWITCH_SECONDS
 
 LAUNCHES = 5
 CHANGES = 5

@@ -25,7 +25,7 @@ from store.sqlite import Reader
 
 EMPTY = "empty"  # the file whose answer is a 304
 # With more, threads hand Python's lock to each other: see README.md.
-CEILING_THREADS = 1
+CEILING_THREADS = 2
 NAIVE_THREADS = 128
 NGINX = shutil.which("nginx")
 NGINX_SETTINGS = """

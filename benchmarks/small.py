@@ -6,6 +6,7 @@ on, all in turn, ROUNDS times, by wrk with 8 connections and with one.
 
 import os
 import tempfile
+import time
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,8 @@ from commands.demo import DEMO_DATA
 from transfer.loading import load_files
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
-THREADS = (1, 2, 4)  # of the ceiling
+PAUSE = float(os.environ.get("PAUSE", "0"))  # seconds between runs, for others' sake
+THREADS = (1, 2)  # of the ceiling: more were slower
 PAGE_OF_ONE = f"{LISTS}/customers?limit=1"
 
 Rate = tuple[float, float]  # answers a second, and microseconds of CPU for each
@@ -113,6 +115,7 @@ def _ratio(ours: list[Rate], theirs: list[Rate]) -> str:
 
 
 def _rate(server: Server, path: str, headers: Strings, connections: int) -> Rate:
+    time.sleep(PAUSE)
     before = cpu_seconds(server.workers)
     rate = load.load(server, path, headers, connections=connections, seconds=1).rate
     return rate, (cpu_seconds(server.workers) - before) / rate * 1e6

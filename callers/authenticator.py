@@ -120,9 +120,9 @@ class Authenticator:
         """
         if self._off:
             return _loopback_caller(remote)
-        digest = blake2b((header or "").encode("utf-8", "replace")).digest()
+        digest = digest_of(header)
         known = self._known.get(digest)
-        if known is not None and known.caller.kind in taken and self._holds(known):
+        if known is not None and known.caller.kind in taken and self.holds(known):
             return known.caller
         find, verify = self._api_keys.find_at_once, self._verifier.remembered
         known = self._identify(header, remote, taken, find, verify)
@@ -131,8 +131,15 @@ class Authenticator:
         self._known[digest] = known
         return known.caller
 
-    def _holds(self, known: "Known") -> bool:
-        """Return True if a credential that was accepted before still is, for sure."""
+    def known(self, header: str | None) -> "Known | None":
+        """Return a credential that was accepted at once before, whether it still is."""
+        return self._known.get(digest_of(header))
+
+    def holds(self, known: "Known") -> bool:
+        """Return True if a credential that was accepted before still is, for sure.
+
+        Raises WouldWait where that cannot be known at once.
+        """
         if known.api_key is not None and not self._api_keys.still_has(known.api_key):
             return False
         return time() < known.expires
@@ -176,6 +183,11 @@ class Authenticator:
             if self._all_teams
             else snapshot.scope_of(virtual_key)
         )
+
+
+def digest_of(header: str | None) -> bytes:
+    """Return what an Authorization header is known by, which does not tell it."""
+    return blake2b((header or "").encode("utf-8", "replace"), digest_size=32).digest()
 
 
 def _jwt(verify: Callable[[], Claims], taken: tuple[Kind, ...]) -> Known:

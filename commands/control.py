@@ -22,8 +22,8 @@ NAME = "data"  # what problems call the document
 
 def add_faults(app: Flask, *, by_header: bool) -> None:
     """Let answers fail on purpose; `by_header` lets requests ask for it themselves."""
-    from web.faults import Faults
-    from web.faulty_connections import FaultyConnections
+    from web.control.faults import Faults
+    from web.control.faulty_connections import FaultyConnections
 
     faults = app.extensions["faults"] = Faults(by_header=by_header)
     app.extensions["entrance"].surround(faults)
@@ -43,7 +43,7 @@ def add_control(app: Flask, database: Path | None) -> str:
 
     `database` is ours, to load into; without one the application reads a gateway's.
     """
-    from web.control import Control, add_routes
+    from web.control.routes import Control, add_routes
 
     settings: Settings = app.extensions["settings"]
     loading = None

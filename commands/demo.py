@@ -22,8 +22,6 @@ DEMO_KEY = "flask-demo"  # a name that nobody else takes
 @serving_options
 def demo(**given: Any) -> None:
     """Serve, with demo data where there is no database yet, and print curl lines."""
-    from web.server import end_process
-
     options = prepare(**given)
     settings = current_settings()
     default = Path(SETTINGS["database"].default)
@@ -35,6 +33,8 @@ def demo(**given: Any) -> None:
         fail(str(problem))
     paths = ("/api/governance/teams", "/api/governance/customers")
     lines = [f"curl -H 'Authorization: Bearer {key}' '{{url}}{path}'" for path in paths]
+    from web.serving.server import end_process
+
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     end_process(run_service(app, options, lines=lines))
 

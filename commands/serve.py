@@ -21,8 +21,7 @@ from settings import Settings
 from store.failures import DatabaseUnavailable
 from store.files import replace_file
 from store.locations import is_database
-from transfer.sources import STANDARD_INPUT
-from web.interrupts import STARTED_BY
+from web.serving.interrupts import STARTED_BY
 
 if TYPE_CHECKING:
     from socket import socket
@@ -90,7 +89,7 @@ def serve(
     any others, as `load` does, into a private database that is gone at the end. With
     --control and no FILES, that database is empty.
     """
-    from web.server import end_process
+    from web.serving.server import end_process
 
     options = prepare(**given)
     if control and options.workers > 1:
@@ -121,7 +120,7 @@ def prepare(**given: Any) -> Options:
     """Return the options that were given, and take care of those that count at once."""
     options = Options(**given)
     if options.exit_with_parent:
-        from web.parent import end_with
+        from web.serving.parent import end_with
 
         end_with(STARTED_BY)
     if options.unix is not None and (_was_given("host") or _was_given("port")):
@@ -153,8 +152,8 @@ def run_service(
     When it answers, print the ready line, with more members if given, and further
     lines. Ends the command where it cannot be served.
     """
-    from web import server  # other commands need none
-    from web.listening import CannotListen
+    from web.serving import server  # other commands need none
+    from web.serving.listening import CannotListen
 
     def announce(state: dict[str, Any]) -> None:
         text = json.dumps(state | (ready or {}))
@@ -188,10 +187,10 @@ def _removed_at_the_end(file: Path | None) -> Iterator[None]:
 def _listener(options: Options) -> AbstractContextManager["socket"]:
     """Return what the options say to listen on. Raises CannotListen."""
     if options.unix is not None:
-        from web.unix_socket import listening_at
+        from web.serving.unix_socket import listening_at
 
         return listening_at(options.unix)
-    from web.listening import listen
+    from web.serving.listening import listen
 
     return nullcontext(listen(options.host, options.port))
 
@@ -201,6 +200,8 @@ def _is_served_in_place(files: tuple[Address, ...], wait: bool) -> bool:
 
     One that is waited for may not be there yet, or be empty: SQLite makes it so.
     """
+    from transfer.sources import STANDARD_INPUT  # without files it is not needed
+
     if len(files) != 1:
         return False
     (file,) = files
@@ -230,7 +231,9 @@ def _application(settings: dict[str, str]) -> Flask:
 
 
 def _add_metrics(app: Flask) -> None:
-    from web.metrics import add_metrics  # others do without the Prometheus client
+    from web.metrics.metrics import (
+        add_metrics,  # others do without the Prometheus client
+    )
 
     add_metrics(app)
 

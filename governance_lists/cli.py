@@ -19,7 +19,7 @@ def main() -> None:
     sys.path.insert(0, str(service_folder()))
     from app import create_app
     from commands.command_line import command_group
-    from web.interrupts import SERVES
+    from web.serving.interrupts import SERVES
 
     if not SERVES:
         signal.signal(signal.SIGINT, interrupted)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import values
 from models import (
     BUDGET_OWNERS,
+    SHOWN_OWNERS,
     Budget,
     Customer,
     McpClient,
@@ -21,6 +22,7 @@ from models import (
     Row,
     Team,
     VirtualKey,
+    referring,
 )
 from store.lookups import (
     Change,
@@ -50,8 +52,8 @@ NEWER_LINKS = {
 
 
 # Those whose budget_id counts, and those whose rate_limit_id does.
-_WITH_BUDGET_ID = (Customer, Team, VirtualKey, ProviderConfig)
-_WITH_RATE_LIMIT_ID = (*_WITH_BUDGET_ID, ModelConfig)
+_WITH_BUDGET_ID = SHOWN_OWNERS.values()
+_WITH_RATE_LIMIT_ID = [model for model, _ in referring(RateLimit)]
 
 _id = attrgetter("id")
 
@@ -174,8 +176,7 @@ class Index:
 
 
 BUDGETS_OF = {
-    owner: RowsByOwner(Budget, attrgetter(owner), age)
-    for owner in (*BUDGET_OWNERS, "model_config_id")
+    owner: RowsByOwner(Budget, attrgetter(owner), age) for owner in BUDGET_OWNERS
 }
 NAMED_BY = {
     column: [RowsByOwner(model, attrgetter(column)) for model in models]

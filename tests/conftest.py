@@ -9,6 +9,7 @@ from credentials import SECRET
 from flask import Flask
 from flask.testing import FlaskClient
 from gateway import LAYOUTS, Gateway, Layout, fill
+from service import kill_what_is_left
 from werkzeug.test import TestResponse
 
 from app import create_app
@@ -70,6 +71,12 @@ def server() -> Iterator["Server"]:
     server = start_or_skip()
     yield server
     server.remove()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_services_left() -> Iterator[None]:
+    yield
+    kill_what_is_left()
 
 
 @pytest.fixture

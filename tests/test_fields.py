@@ -8,8 +8,16 @@ from marshmallow.fields import Field
 
 import fields
 from fields import LEFT_OUT
-from models import MODELS, column_names
-from transfer.config_schemas import SCHEMAS, loader
+from models import (
+    MODELS,
+    McpClient,
+    McpConfig,
+    Provider,
+    ProviderConfig,
+    ProviderKey,
+    column_names,
+)
+from transfer.config_schemas import SCHEMAS, loader, stored_fields
 
 TIME = "2026-04-01 10:00:00.5+00:00"
 SHOWN_TIME = "2026-04-01T10:00:00.5Z"
@@ -115,6 +123,17 @@ def test_what_is_wrong_in_a_file_is_named(
         loaded(field, given)
 
     assert wrong.value.messages == {"member": [problem]}
+
+
+def test_what_breaks_a_rule_of_json_is_stored_as_json() -> None:
+    assert fields.TextList().as_given("gpt-5") == '"gpt-5"'
+    assert fields.Number().as_given("many") == "many"
+
+
+def test_numbers_of_rows_are_whatever_the_database_made_them() -> None:
+    numbered = (ProviderConfig, McpConfig, ProviderKey, McpClient, Provider)
+
+    assert [model for model in numbered if "id" in stored_fields(model)] == []
 
 
 # What is stored, by the kind of column, to fill whole rows of files with.

@@ -32,7 +32,7 @@ PARTS = [ROOT / part for part in MAY_IMPORT]
 
 
 def modules(part: Path) -> list[Path]:
-    return sorted(part.glob("*.py")) if part.is_dir() else [part.with_suffix(".py")]
+    return sorted(part.rglob("*.py")) if part.is_dir() else [part.with_suffix(".py")]
 
 
 def imported(module: Path) -> Iterator[str]:

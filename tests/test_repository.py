@@ -23,7 +23,7 @@ from transfer.loading import load_files
 ROOT = Path(__file__).parent.parent
 PACKAGES = sorted(path.parent for path in ROOT.glob("*/__init__.py"))
 OURS = [each for each in PACKAGES if each.name not in ("tests", "benchmarks")]
-SOURCES = sorted([*ROOT.glob("*.py"), *(f for p in OURS for f in p.glob("*.py"))])
+SOURCES = sorted([*ROOT.glob("*.py"), *(f for p in OURS for f in p.rglob("*.py"))])
 DEMO = ROOT / "data" / "demo.json"
 # The README
 

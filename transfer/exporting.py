@@ -218,10 +218,9 @@ class _Export:
         """Add to a virtual key what other owners do not have."""
         if not self.with_secrets:
             key.pop("value", None)
-        if "expires_at" not in key and values.has_passed(
-            row.expires_at, datetime.now(UTC)
-        ):  # since it cannot be read
-            key["expires_at"] = LONG_PAST
+        now = datetime.now(UTC)
+        if "expires_at" not in key and values.has_passed(row.expires_at, now):
+            key["expires_at"] = LONG_PAST  # as it cannot be read
         configs = self.index.provider_configs_of.get(row.id, ())
         key["provider_configs"] = [
             self._provider_config(each, aligned) for each in configs

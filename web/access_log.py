@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
 from callers.authenticator import Caller
-from web.log_stream import CarefulStream, LogStream
+from web.serving.log_stream import CarefulStream, LogStream
 
 _logger = logging.getLogger("governance")  # of all our lines
 log = logging.getLogger("governance.access")
@@ -140,7 +140,7 @@ def sane_request_id(environ: Mapping[str, Any]) -> str:
 
 
 def _tells(request_id: str, credential: str) -> bool:
-    """Whether a request id holds a credential, or a long part of it, or is one."""
+    """Return True if a request id is a credential, or holds a long part of one."""
     if request_id in credential.split():
         return True
     if len(request_id) >= TELLING_LENGTH and request_id in credential:

@@ -17,7 +17,8 @@ from schemas import CustomersQuerySchema, Query, TeamsQuerySchema
 from snapshot.answers import Answer
 from snapshot.snapshot import Scope, Snapshot
 from snapshot.sources import SnapshotSource
-from web.streams import StreamLimit
+from web.repeats import Repeats
+from web.serving.streams import StreamLimit
 
 REMEMBERED_LENGTH = 1000  # characters of a query; longer ones are loaded each time
 LONGEST_QUERY = 16_384  # characters; taking longer ones apart would hold others up
@@ -65,7 +66,7 @@ PATHS = {"/api/governance/teams": TEAMS, "/api/governance/customers": CUSTOMERS}
 
 
 class Asked(NamedTuple):
-    """What of a request counts, as it came, and when (by time.monotonic)."""
+    """The parts of a request that count, and when it came (by time.monotonic)."""
 
     authorization: str | None
     remote: str | None
@@ -82,6 +83,7 @@ class Found(NamedTuple):
     zipped: bool
     whole: bool  # not a page
     age: int | None
+    snapshot: Snapshot
 
 
 class Reply(NamedTuple):
@@ -104,6 +106,7 @@ class Lists:
         self._authenticator = authenticator
         self._keeper = keeper
         self._streams = StreamLimit()
+        self._repeats = Repeats(authenticator, keeper)
 
     def identify(self, of: List, asked: Asked) -> Caller:
         """Return who asks. Raises ApiError, and DatabaseUnavailable (of API keys)."""
@@ -128,7 +131,8 @@ class Lists:
             name, words = problem
             message = f"The parameter {name} {words}."
             raise ApiError(400, "invalid_parameter", message, name)
-        return self._found(of.answer(snapshot, query, scope), asked, query)
+        answer = of.answer(snapshot, query, scope)
+        return self._found(answer, asked, query, snapshot)
 
     def find_at_once(self, of: List, asked: Asked) -> tuple[Found, Caller]:
         """Return an answer that is made already, and who asks for it.
@@ -150,7 +154,7 @@ class Lists:
         answer = None if problem else snapshot.kept(of.name, query, scope)
         if answer is None:
             raise WouldWait
-        found = self._found(answer, asked, query)
+        found = self._found(answer, asked, query, snapshot)
         if found.zipped and not answer.is_zipped:
             raise WouldWait
         return found, caller
@@ -161,7 +165,7 @@ class Lists:
         Of a HEAD request's only the headers are made. Raises Busy where too many large
         answers are being sent.
         """
-        answer, zipped, whole, age = found
+        answer, zipped, whole, age = found[:4]
         etag = answer.zipped_etag if zipped else answer.etag
         headers = [*HEADERS, ("ETag", etag)]
         if age is not None:
@@ -183,11 +187,36 @@ class Lists:
             sent = self._streams.limited(sent, whole=whole)
         return Reply("200 OK", headers, sent, body.size)
 
-    def _found(self, answer: Answer, asked: Asked, query: Query) -> Found:
+    def remember(self, environ: Mapping[str, Any], found: Found, reply: Reply) -> None:
+        """Remember what was found at once, for who asks the same again."""
+        from_memory = found.age is not None
+        self._repeats.remember(environ, found.snapshot, from_memory, reply)
+
+    def reply_again(self, environ: Mapping[str, Any]) -> tuple[Reply, Caller] | None:
+        """Return an answer that was given before and still holds, and to whom.
+
+        Raises as `find_at_once` does.
+        """
+        repeat = self._repeats.find(environ)
+        if repeat is None:
+            return None
+        headers = [*repeat.headers]
+        if repeat.from_memory:
+            headers.append(("Age", str(self._keeper.age())))
+        reply = Reply(repeat.status, headers, repeat.body, repeat.size)
+        return reply, repeat.known.caller
+
+    def _found(
+        self,
+        answer: Answer,
+        asked: Asked,
+        query: Query,
+        snapshot: Snapshot,
+    ) -> Found:
         worth = GZIP_MINIMUM <= answer.plain.size <= GZIP_MAXIMUM
         zipped = worth and accepts_gzip(asked.accept_encoding)
         age = self._keeper.age() if query.from_memory else None
-        return Found(answer, zipped, not query.paged, age)
+        return Found(answer, zipped, not query.paged, age, snapshot)
 
 
 def load_query(
@@ -217,7 +246,7 @@ def _load_query(
 
 
 def accepts_gzip(accept_encoding: str | None) -> bool:
-    """Whether an Accept-Encoding header takes gzip (RFC 9110, 12.5.3)."""
+    """Return True if an Accept-Encoding header takes gzip (RFC 9110, 12.5.3)."""
     if not accept_encoding or len(accept_encoding) > LONGEST_ENCODINGS:
         return False
     return _accepts_gzip(accept_encoding)

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any
 
 from callers.authenticator import Caller
-from errors import ApiError
+from errors import ApiError, WouldWait
 from web.access_log import log_request, sane_request_id
 from web.lists import (
     ASKED,
@@ -17,8 +17,6 @@ from web.lists import (
     LONGEST_QUERY,
     MOST_PARAMETERS,
     PATHS,
-    Asked,
-    Found,
     List,
     Lists,
     Reply,
@@ -47,12 +45,13 @@ class ShortCut:
             return self._flask(environ, start_response)
         asked = environ[ASKED] = asked_of(environ)
         try:
-            lists = environ.get(LISTS, self._lists)
+            lists: Lists = environ.get(LISTS, self._lists)
             caller = lists.identify(of, asked)
             found = lists.find(of, asked, caller)
-            reply = self._reply(environ, asked, found, caller)
+            reply = lists.reply(found, asked)
         except Exception:
             return self._flask(environ, start_response)  # which says what is wrong
+        _complete(environ, reply, asked.at, caller)
         start_response(reply.status, reply.headers)
         return reply.body
 
@@ -60,16 +59,26 @@ class ShortCut:
         """Return the answer to a request where nothing has to be waited for."""
         if environ["PATH_INFO"] == HEALTH_PATH:
             return _alive(environ)
-        of = self._list(environ)
-        if of is None:
-            return None
-        asked = environ[ASKED] = asked_of(environ)
+        began = monotonic()
+        lists: Lists = environ.get(LISTS, self._lists)
         try:
-            lists = environ.get(LISTS, self._lists)
-            found, caller = lists.find_at_once(of, asked)
-            return self._reply(environ, asked, found, caller)
+            again = lists.reply_again(environ)
+            reply, caller = again or self._first_reply(lists, environ)
         except Exception:
             return None
+        _complete(environ, reply, began, caller)
+        return reply
+
+    def _first_reply(self, lists: Lists, environ: Environ) -> tuple[Reply, Caller]:
+        """Return an answer that is there, and to whom; raises WouldWait and others."""
+        of = self._list(environ)
+        if of is None:
+            raise WouldWait
+        asked = environ[ASKED] = asked_of(environ)
+        found, caller = lists.find_at_once(of, asked)
+        reply = lists.reply(found, asked)
+        lists.remember(environ, found, reply)
+        return reply, caller
 
     def _list(self, environ: Environ) -> List | None:
         """The list that is asked for, in a request that is as it should be."""
@@ -77,16 +86,14 @@ class ShortCut:
         plain = environ["REQUEST_METHOD"] == "GET" and not environ.get("SCRIPT_NAME")
         return of if plain and request_problem(environ) is None else None
 
-    def _reply(
-        self, environ: Environ, asked: Asked, found: Found, caller: Caller
-    ) -> Reply:
-        environ[CALLER] = caller
-        reply = self._lists.reply(found, asked)
-        request_id = sane_request_id(environ)
-        reply.headers.append(("X-Request-Id", request_id))
-        status = reply.status[:3]
-        log_request(environ, status, reply.size, asked.at, request_id, caller)
-        return reply
+
+def _complete(environ: Environ, reply: Reply, began: float, caller: Caller) -> None:
+    """Give an answer its request's id, and log it."""
+    environ[CALLER] = caller
+    request_id = sane_request_id(environ)
+    reply.headers.append(("X-Request-Id", request_id))
+    status = reply.status[:3]
+    log_request(environ, status, reply.size, began, request_id, caller)
 
 
 def _alive(environ: Environ) -> Reply | None:

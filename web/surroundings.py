@@ -1,4 +1,4 @@
-"""What stands around every answer, through the short cut or through Flask.
+"""Additions to every answer, given by the short cut or by Flask.
 
 Whatever adds to answers, gives others instead, or counts them is a Surrounding, so that
 both ways have it, and it is written once.
@@ -15,7 +15,7 @@ Headers = list[tuple[str, str]]
 
 
 class Surrounding:
-    """One thing around all answers. Each does what it needs of this."""
+    """An addition to all answers. Each overrides what it needs of this."""
 
     def instead(self, environ: Environ) -> Reply | None:
         """Return an answer that is given instead of the application's, if any.
@@ -44,9 +44,11 @@ class Surrounded:
 
     def at_once(self, environ: Environ) -> Reply | None:
         """Return the answer to a request where nothing has to be waited for."""
+        if not self._surroundings:
+            return self._inner.at_once(environ)
         began = monotonic()
         reply = self._instead(environ) or self._inner.at_once(environ)
-        if reply is not None and self._surroundings:
+        if reply is not None:
             self._complete(environ, int(reply.status[:3]), reply.headers, began)
         return reply
 

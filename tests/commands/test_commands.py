@@ -16,7 +16,7 @@ from gateway import Gateway, fill
 
 from callers.api_keys import ApiKeyReader, list_api_keys, revoke_api_key
 from commands import demo as commands
-from web import listening, server
+from web.serving import listening, server
 
 ROOT = Path(__file__).parents[2]
 TEAM = {"id": "t", "name": "Team"}

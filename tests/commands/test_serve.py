@@ -437,14 +437,14 @@ def test_it_waits_for_a_database_that_is_named(
     database = tmp_path / "later.db"
     if before is not None:
         database.write_bytes(before)
+    # The next look of the background check would come too late.
+    settings["GOVERNANCE_SNAPSHOT_SECONDS"] = str(4 * DEADLINE)
     process, path = waiting(settings, str(database))
     assert ask(path, "/readyz")[0] == 503
-    began = time.monotonic()
 
     appear(database)
 
     assert first_line(process).startswith("ready ")
-    assert time.monotonic() - began < 1.5  # sooner than the next look
     end(process)
 
 

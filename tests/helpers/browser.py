@@ -34,12 +34,25 @@ def chromium_or_skip() -> Iterator[Any]:
         pytest.skip("needs chromium")
     # Chromium has no sandbox for root, as whom tests in containers run.
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with api.sync_playwright() as playwright:
+    manager = api.sync_playwright()
+    playwright = manager.start()
+    try:
         browser = playwright.chromium.launch(executable_path=path, args=arguments)
-        try:
-            yield browser
-        finally:
-            browser.close()
+        yield browser
+        browser.close()
+    finally:
+        _stop(manager, playwright)
+
+
+def _stop(manager: Any, playwright: Any) -> None:
+    try:
+        playwright.stop()
+    except RuntimeError as problem:
+        # With other threads about, asyncio.all_tasks() can meet a task that is not
+        # initialized. There is nothing left to cancel at that point.
+        if "not initialized" not in str(problem):
+            raise
+        manager._loop.close()
 
 
 class Served(NamedTuple):

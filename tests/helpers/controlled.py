@@ -9,9 +9,9 @@ from typing import Any
 from flask import Flask
 
 from commands.control import add_control, add_faults
-from web.dispatcher import Dispatcher
-from web.listening import listen
-from web.server import _Granian
+from web.serving.dispatcher import Dispatcher
+from web.serving.listening import listen
+from web.serving.server import _Granian
 
 DEADLINE = 15
 TEAMS = "/api/governance/teams"

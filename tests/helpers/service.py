@@ -75,7 +75,7 @@ def start(
     command = [sys.executable, "-m", "flask", "--app", "app", "serve", *options]
     if child:
         command = [sys.executable, "-c", BETWEEN, *command]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [*prefix, *command],
         cwd=ROOT,
         env=environment(settings),
@@ -85,6 +85,19 @@ def start(
         text=True,
         start_new_session=True,
     )
+    _started.append(process)
+    return process
+
+
+_started: "list[subprocess.Popen[str]]" = []
+
+
+def kill_what_is_left() -> None:
+    """Kill the services that failed tests left running."""
+    for process in _started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)  # a group of its own
+            process.communicate()
 
 
 # From a thread that ends, which is not the end of the process.

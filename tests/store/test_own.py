@@ -22,6 +22,18 @@ def write_what_is_read_only(folder: Path) -> None:
     connection.execute("INSERT INTO t VALUES (1)")
 
 
+def write_after_another(folder: Path) -> None:
+    """Raise SQLITE_BUSY_SNAPSHOT: a code with details."""
+    ours, other = (sqlite3.connect(folder / "wal.db", timeout=0) for _ in range(2))
+    ours.execute("PRAGMA journal_mode = wal")
+    ours.execute("CREATE TABLE t (c)")
+    ours.execute("BEGIN")
+    ours.execute("SELECT * FROM t").fetchall()
+    other.execute("INSERT INTO t VALUES (1)")
+    other.commit()
+    ours.execute("INSERT INTO t VALUES (2)")
+
+
 def open_what_is_not_there(folder: Path) -> None:
     connection = sqlite3.connect(f"file:{folder}/gone.db?mode=ro", uri=True)
     connection.execute("SELECT 1")
@@ -32,6 +44,7 @@ def open_what_is_not_there(folder: Path) -> None:
     [
         (fill_a_disk, "the disk is full"),
         (write_what_is_read_only, "it is read-only"),
+        (write_after_another, "it is locked by another process"),
         (open_what_is_not_there, "it is damaged, or its folder may not be written"),
     ],
 )

@@ -770,6 +770,9 @@ def test_a_provider_key_has_the_names_that_gateways_read(
     assert (one["id"], one["value"], one["weight"]) == ("uuid-1", "env.KEY_1", None)
     assert "value" not in two
     assert two["azure_key_config"] == {"endpoint": "env.AZURE"}
+    assert [name for name in (*one, *two) if name.endswith("_key_config")] == [
+        "azure_key_config"
+    ]
     assert {"key_id", "provider", "provider_id"}.isdisjoint({*one, *two})
 
 

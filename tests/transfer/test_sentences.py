@@ -20,7 +20,7 @@ from users import as_nobody
 from app import create_app
 from callers.api_keys import create_api_key, list_api_keys
 from transfer import loading
-from web.listening import CannotListen, is_loopback, listen, url_of
+from web.serving.listening import CannotListen, is_loopback, listen, url_of
 
 DEMO = ROOT / "data" / "demo.json"
 
@@ -88,7 +88,8 @@ def test_a_service_that_cannot_say_that_it_is_ready_ends(
 
 def test_a_service_runs_without_standard_input_and_error(tmp_path: Path) -> None:
     fill(Gateway(tmp_path / "config.db"))
-    line = "flask serve --port 0 <&- 2>&- & read=; sleep 2; kill $!; wait $!"
+    line = "flask serve --port 0 --ready-file here <&- 2>&- &"
+    line += " while ! [ -e here ]; do sleep 0.05; done; kill $!; wait $!"
 
     status, output, _ = shell(tmp_path, line)
 

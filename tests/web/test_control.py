@@ -16,9 +16,9 @@ from service import ROOT
 from werkzeug.test import TestResponse
 
 from commands.control import add_control, add_faults
-from web.control_bodies import MOST_BYTES, ControlBodies
-from web.control_guard import guard
-from web.request_record import MOST_REQUESTS
+from web.control.bodies import MOST_BYTES, ControlBodies
+from web.control.guard import guard
+from web.control.request_record import MOST_REQUESTS
 
 BLUE = {"teams": [{"id": "b", "name": "Blue", "virtual_keys": [{"name": "one"}]}]}
 BOTH = [TEAMS, f"{TEAMS}?from_memory=true"]
@@ -125,7 +125,7 @@ def test_the_token_is_compared_in_constant_time(
 ) -> None:
     compared: list[Any] = []
     monkeypatch.setattr(
-        "web.control_guard.secrets.compare_digest",
+        "web.control.guard.secrets.compare_digest",
         lambda *given: bool(compared.append(given)) or True,
     )
 
@@ -308,8 +308,8 @@ def test_a_gateways_own_database_is_never_written(
 def test_a_body_that_is_too_large_is_refused(
     service: Controlled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("web.control.MOST_BYTES", 100)
-    monkeypatch.setattr("web.control_bodies.MOST_BYTES", 100)
+    monkeypatch.setattr("web.control.routes.MOST_BYTES", 100)
+    monkeypatch.setattr("web.control.bodies.MOST_BYTES", 100)
 
     told = service.control("PUT", "data", b" " * 101)
 

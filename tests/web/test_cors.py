@@ -11,7 +11,7 @@ from gateway import Gateway
 from werkzeug.test import Client, TestResponse
 
 from web import cors
-from web.faults import Fault, Faults
+from web.control.faults import Fault, Faults
 
 HERE = "https://dashboard.example"
 ELSEWHERE = "https://elsewhere.example"

@@ -15,7 +15,7 @@ from gateway import Gateway, fill
 from service import DEADLINE, PATHS, ROOT, Service, environment, settings_in
 
 from callers.api_keys import create_api_key
-from web.listening import DEFER_SECONDS, UNREAD_MILLISECONDS, listen
+from web.serving.listening import DEFER_SECONDS, UNREAD_MILLISECONDS, listen
 
 PAGE = f"{PATHS[0]}?limit=25"
 

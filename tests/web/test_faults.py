@@ -10,7 +10,7 @@ import pytest
 from controlled import CUSTOMERS, TEAMS, Answer, Controlled
 
 from transfer.loading import load_document
-from web.dispatcher import WAITING_THREADS
+from web.serving.dispatcher import WAITING_THREADS
 
 BOTH = [TEAMS, f"{TEAMS}?from_memory=true"]
 

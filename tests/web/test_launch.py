@@ -18,13 +18,13 @@ HEAVY = {
     "urllib3": "pull",
     "transfer": "load, pull, export and check",
     "samples": "generate",
-    "web.control": "the test suites' control",
-    "web.metrics": "--metrics",
+    "web.control.routes": "the test suites' control",
+    "web.metrics.metrics": "--metrics",
 }
 FIRST_ANSWER = """
 import sys
 from app import create_app
-from web import server  # which serves, and is imported by the command
+from web.serving import server# which serves, and is imported by the command
 
 client = create_app().test_client()
 headers = {"Authorization": "Bearer " + sys.argv[1]}

@@ -17,8 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from service import ROOT, Service, settings_in
 
 from callers.api_keys import create_api_key
-from web.metrics import add_metrics
-from web.shared_numbers import SharedNumbers
+from web.metrics.metrics import add_metrics
+from web.metrics.shared_numbers import SharedNumbers
 
 TEAMS = "/api/governance/teams"
 Labels = frozenset[tuple[str, str]]
@@ -67,7 +67,7 @@ def test_without_the_option_there_are_no_metrics(app: Flask, api_key: str) -> No
 def test_without_the_option_nothing_of_it_is_imported() -> None:
     script = (
         "import sys, app; app.create_app();"
-        " print({'prometheus_client', 'web.metrics'} & {*sys.modules})"
+        " print({'prometheus_client', 'web.metrics.metrics'} & {*sys.modules})"
     )
 
     ran = subprocess.run(

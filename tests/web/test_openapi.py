@@ -21,7 +21,7 @@ from werkzeug.test import TestResponse
 from callers.api_keys import create_api_key
 from transfer.loading import load_files
 from web.lists import LONGEST_QUERY
-from web.metrics import add_metrics
+from web.metrics.metrics import add_metrics
 
 DEMO = ROOT / "data" / "demo.json"
 LISTS = {

@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from web.pages import PAGE
+from web.pages.page import PAGE
 
 
 def policy(client: FlaskClient) -> dict[str, str]:

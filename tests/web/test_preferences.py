@@ -3,7 +3,7 @@
 import pytest
 
 from errors import ApiError
-from web.preferences import Preferred, preferred
+from web.control.preferences import Preferred, preferred
 
 
 @pytest.mark.parametrize(

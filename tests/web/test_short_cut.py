@@ -27,12 +27,6 @@ SHORT = timedelta(seconds=2)  # tokens and keys expire at whole seconds
 
 
 @pytest.fixture
-def layout() -> str:
-    """One layout is enough: nothing here depends on it."""
-    return "july"
-
-
-@pytest.fixture
 def at_once(app: Flask, filled: Gateway, api_key: str) -> Callable[..., Any]:
     """at_once(path, token): the reply that needs no waiting, or None."""
 

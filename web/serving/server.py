@@ -32,8 +32,8 @@ from store.encryption import Encryption
 from store.failures import DatabaseUnavailable
 from store.readers import open_reader
 from web.access_log import use_stream
-from web.dispatcher import Dispatcher
-from web.listening import (
+from web.serving.dispatcher import Dispatcher
+from web.serving.listening import (
     BACKLOG,
     connect,
     is_loopback,
@@ -41,10 +41,16 @@ from web.listening import (
     raise_descriptor_limit,
     url_of,
 )
-from web.log_stream import CarefulStream, LogStream
-from web.shutdown import ENDING, block_signals, wait_for_signal, wait_until_done, wake
+from web.serving.log_stream import CarefulStream, LogStream
+from web.serving.shutdown import (
+    ENDING,
+    block_signals,
+    wait_for_signal,
+    wait_until_done,
+    wake,
+)
+from web.serving.workers import GIVEN_UP, run_workers
 from web.surroundings import Surrounded
-from web.workers import GIVEN_UP, run_workers
 
 log = logging.getLogger("governance")
 

@@ -20,7 +20,7 @@ BATCH_SECONDS = 0.01  # lines of so long are written at once
 
 
 class LogStream:
-    """Takes lines from any thread; a thread of its own writes them to a descriptor.
+    """A stream whose lines, from any thread, a thread of its own writes.
 
     What does not fit is dropped, and counted in a line of its own.
     """

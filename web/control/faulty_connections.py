@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from web.faults import Faults
+from web.control.faults import Faults
 from web.short_cut import Environ
 
 # The half that is sent has to be on its way before the connection is closed.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from web.listening import BACKLOG, CannotListen
+from web.serving.listening import BACKLOG, CannotListen
 
 LONGEST_BYTES = 107  # of a path, as the kernel takes it (unix(7))
 

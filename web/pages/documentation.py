@@ -59,7 +59,7 @@ def show_document() -> Response:
     """Return this description of the API."""
     made = current_app.extensions.get("openapi")
     if made is None:
-        from web.openapi import document  # others do without apispec
+        from web.pages.openapi import document  # others do without apispec
 
         app = current_app._get_current_object()  # type: ignore[attr-defined]
         made = app.extensions["openapi"] = orjson.dumps(document(app))

@@ -7,7 +7,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from web.lists import LONGEST_QUERY, PATHS, load_query
-from web.shared_numbers import SharedNumbers
+from web.metrics.shared_numbers import SharedNumbers
 from web.short_cut import Environ
 from web.surroundings import Surrounding
 

@@ -15,11 +15,11 @@ from typing import Any
 from errors import ApiError
 from snapshot.sources import SnapshotSource
 from web.access_log import log_request, sane_request_id
-from web.control_guard import CONTROL_PREFIX
+from web.control.guard import CONTROL_PREFIX
+from web.control.preferences import preferred
 from web.cors import is_preflight
 from web.error_responses import error_body, error_headers
 from web.lists import LISTS, SOURCE, Lists, Reply
-from web.preferences import preferred
 from web.short_cut import Environ
 from web.surroundings import Headers, Surrounding
 

@@ -25,7 +25,7 @@ from snapshot.keeper import Keeper
 from snapshot.snapshot import Snapshot
 from snapshot.spending import Spending, of_customers_and_teams
 from store.failures import DatabaseUnavailable
-from web.request_counts import BOUNDS, RequestCounts
+from web.metrics.request_counts import BOUNDS, RequestCounts
 from web.surroundings import Surrounded
 
 PATH = "/metrics"

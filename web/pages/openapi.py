@@ -16,8 +16,8 @@ from marshmallow.fields import Nested
 
 import schemas
 from callers.authenticator import Kind
-from web import json_types
 from web.lists import CUSTOMERS, TEAMS, List
+from web.pages import json_types
 
 VERSION = "1.0.0"  # of the API
 METHODS = {"GET", "HEAD"}

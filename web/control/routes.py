@@ -22,17 +22,17 @@ from callers import api_keys, tokens
 from errors import ApiError
 from snapshot.keeper import Keeper
 from snapshot.sources import Gone, Stale
-from web.control_bodies import MOST_BYTES, ControlBodies
-from web.control_guard import CONTROL_PREFIX, guard
-from web.control_schemas import (
+from web.control.bodies import MOST_BYTES, ControlBodies
+from web.control.faults import Fault, Faults, Instead
+from web.control.guard import CONTROL_PREFIX, guard
+from web.control.request_record import RequestRecord
+from web.control.schemas import (
     KINDS,
     ApiKeyBodySchema,
     FaultBodySchema,
     TokenBodySchema,
 )
-from web.faults import Fault, Faults, Instead
 from web.lists import Lists
-from web.request_record import RequestRecord
 
 TOKEN_SECONDS = 3600
 NOT_OURS = (

@@ -7,7 +7,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from web.shutdown import ENDING, end_with_parent, wait_for_signal, wait_until_done
+from web.serving.shutdown import (
+    ENDING,
+    end_with_parent,
+    wait_for_signal,
+    wait_until_done,
+)
 
 log = logging.getLogger("governance")
 

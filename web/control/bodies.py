@@ -5,7 +5,7 @@ from io import BytesIO
 from typing import Any
 
 from errors import ApiError
-from web.control_guard import CONTROL_PREFIX, guard
+from web.control.guard import CONTROL_PREFIX, guard
 from web.short_cut import Environ
 
 MOST_BYTES = 2**28

@@ -8,7 +8,7 @@ from typing import Any
 
 from callers.authenticator import Caller
 from web.access_log import logged_target
-from web.control_guard import CONTROL_PREFIX
+from web.control.guard import CONTROL_PREFIX
 from web.lists import CALLER
 from web.short_cut import Environ
 from web.surroundings import Surrounding

@@ -4,7 +4,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from web.preferences import LONGEST_SECONDS, is_failure
+from web.control.preferences import LONGEST_SECONDS, is_failure
 
 KINDS = ("status", "delay", "cut", "stale", "unavailable")
 MOST_TIMES = 1_000_000

@@ -1,4 +1,4 @@
-"""Which thread answers a request.
+"""The threads that answer requests.
 
 One thread answers what is ready, one request after the other: threads that answer at
 the same time would hand Python's lock to each other at several times the cost of the
@@ -14,8 +14,8 @@ from typing import Any
 
 from snapshot.answers import WHOLE_BYTES
 from web.lists import Reply
+from web.serving.streams import STREAMS
 from web.short_cut import Environ, Wsgi
-from web.streams import STREAMS
 
 log = logging.getLogger("governance")
 
@@ -53,8 +53,10 @@ class Dispatcher:
             self._send(protocol, int(reply.status[:3]), reply.headers, reply.body)
 
     def busy(self, recent_seconds: float) -> bool:
-        """Whether an answer is being made or sent, or a large one may still be on its
-        way to its client, because it was handed over so recently.
+        """Return True while an answer is being made or sent.
+
+        Also where a large one may still be on its way to its client, because it was
+        handed over so recently.
         """
         recent = time.monotonic() - self._last_stream < recent_seconds
         return self._open > 0 or recent

@@ -1,0 +1,1 @@
+"""The routes under /_control/ and the faults, with which tests drive the service."""

@@ -1,0 +1,1 @@
+"""Numbers for Prometheus, at /metrics."""

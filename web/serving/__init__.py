@@ -1,0 +1,1 @@
+"""The server: sockets, threads, processes, signals, and where log lines go."""
