@@ -96,15 +96,17 @@ def _is_number(connection: sqlite3.Connection, table: str) -> bool:
     return any(column[1] == "id" and column[2] == "INTEGER" for column in described)
 
 
-def some_rowids(connection: sqlite3.Connection, table: str) -> list[int]:
-    sql = f"SELECT rowid FROM {table} ORDER BY random() LIMIT 3"
-    return [row[0] for row in connection.execute(sql)]
+def some_rowids(
+    connection: sqlite3.Connection, table: str, chance: random.Random
+) -> list[int]:
+    rowids = [row[0] for row in connection.execute(f"SELECT rowid FROM {table}")]
+    return chance.sample(rowids, min(3, len(rowids)))
 
 
 def update(connection: sqlite3.Connection, chance: random.Random) -> None:
     table = chance.choice([table for table in TABLES if table != JOIN])
     names = [name for name in columns(connection, table) if name != "id"]
-    for rowid in some_rowids(connection, table):
+    for rowid in some_rowids(connection, table, chance):
         connection.execute(
             f"UPDATE OR IGNORE {table} SET {chance.choice(names)} = ? WHERE rowid = ?",
             (some_value(chance), rowid),
@@ -136,13 +138,13 @@ def insert_anywhere(connection: sqlite3.Connection, chance: random.Random) -> No
 
 def delete_some(connection: sqlite3.Connection, chance: random.Random) -> None:
     table = chance.choice(TABLES)
-    for rowid in some_rowids(connection, table):
+    for rowid in some_rowids(connection, table, chance):
         connection.execute(f"DELETE FROM {table} WHERE rowid = ?", (rowid,))
 
 
 def delete_many(connection: sqlite3.Connection, chance: random.Random) -> None:
     table = chance.choice(TABLES)
-    for rowid in some_rowids(connection, table)[:1]:
+    for rowid in some_rowids(connection, table, chance)[:1]:
         connection.execute(
             f"DELETE FROM {table} WHERE rowid BETWEEN ? AND ? + 100000000", [rowid] * 2
         )
@@ -150,7 +152,7 @@ def delete_many(connection: sqlite3.Connection, chance: random.Random) -> None:
 
 def move(connection: sqlite3.Connection, chance: random.Random) -> None:
     table = chance.choice(TABLES)
-    for rowid in some_rowids(connection, table):
+    for rowid in some_rowids(connection, table, chance):
         connection.execute(
             f"UPDATE OR IGNORE {table} SET rowid = ? WHERE rowid = ?",
             (chance.randrange(10**9), rowid),
@@ -347,10 +349,13 @@ LINKS = [
 def connect_rows(connection: sqlite3.Connection, chance: random.Random) -> None:
     """Let one row refer to another one."""
     table, column, other = chance.choice(LINKS)
-    connection.execute(
-        f"UPDATE {table} SET {column} = (SELECT id FROM {other} ORDER BY random()"
-        f" LIMIT 1) WHERE rowid = (SELECT rowid FROM {table} ORDER BY random() LIMIT 1)"
-    )
+    for rowid in some_rowids(connection, table, chance)[:1]:
+        for other_rowid in some_rowids(connection, other, chance)[:1]:
+            connection.execute(
+                f"UPDATE {table} SET {column} = (SELECT id FROM {other}"
+                " WHERE rowid = ?) WHERE rowid = ?",
+                (other_rowid, rowid),
+            )
 
 
 @pytest.fixture(params=["journal_mode = WAL", "journal_mode = DELETE"])
@@ -421,6 +426,57 @@ def test_only_overflow_pages_may_change(
     assert read_whole == []
     (changed,) = set(rows[Team]) - set(known[Team])
     assert changed.config[-2:] == "ab"
+
+
+def test_a_page_that_becomes_again_what_it_was_is_read(
+    reader: Reader, writer: sqlite3.Connection
+) -> None:
+    """First by way of the log, then by a checkpoint, after which files are compared."""
+    update = "UPDATE governance_teams SET name = ? WHERE rowid = 7"
+    writer.execute(update, ("name-1",))
+    rows = reader.read()
+    seen = []
+    for name in ("name-2", "name-3", "name-1"):
+        writer.execute(update, (name,))
+        if name == "name-1":
+            writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        rows = reader.read(rows)
+        seen.append(rows[Team][6].name)
+
+    assert seen == ["name-2", "name-3", "name-1"]
+
+
+def test_a_column_that_comes_with_a_default_is_read(
+    tmp_path: Path, read_whole: list[None]
+) -> None:
+    """Of which nothing is written into the table's own pages."""
+    path = tmp_path / "config.db"
+    Gateway(path, "april").team("t")
+    with closing(reader_of(path)) as reader, closing(connect(path)) as writer:
+        before = reader.read()
+        writer.execute(
+            "ALTER TABLE governance_teams ADD COLUMN calendar_aligned DEFAULT 1"
+        )
+        after = reader.read(before)
+
+    assert [rows[Team][0].calendar_aligned for rows in (before, after)] == [None, 1]
+
+
+def test_a_log_that_was_begun_anew_hides_no_commit(
+    reader: Reader, writer: sqlite3.Connection
+) -> None:
+    writer.execute("UPDATE governance_teams SET name = 'a' WHERE rowid = 1")
+    rows = reader.read()
+    writer.execute("UPDATE governance_teams SET name = 'b' WHERE rowid = 2")
+    writer.execute("PRAGMA wal_checkpoint(RESTART)")
+    for number in (30, 31, 32):
+        sql = "UPDATE governance_budgets SET config_hash = 'c' WHERE rowid = ?"
+        writer.execute(sql, (number,))
+
+    rows = reader.read(rows)
+
+    assert [row.name for row in rows[Team][:2]] == ["a", "b"]
+    assert [row.config_hash for row in rows[Budget][29:32]] == ["c"] * 3
 
 
 def test_rows_other_than_those_read_last_are_not_built_upon(
