@@ -118,9 +118,9 @@ class Keeper:
         """Return which modes can answer, the snapshot's age and counts, and the last
         failure.
         """
+        problem = self._problem()  # first: a snapshot may come meanwhile
         snapshot = self._snapshot
         age = self.age() if snapshot else None
-        problem = self._problem()
         return {
             "ready": problem is None,
             "database": readiness(problem),

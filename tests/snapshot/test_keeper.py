@@ -13,6 +13,7 @@ import pytest
 from gateway import Gateway
 from reading import reader_of
 
+from errors import WouldWait
 from models import MODELS
 from snapshot import keeper
 from snapshot.keeper import Keeper
@@ -442,6 +443,22 @@ def test_the_state_before_the_first_snapshot(kept: Keeper) -> None:
     state = kept.state()
 
     assert (state["ready"], state["age"], state["last_failure"]) == (False, None, None)
+
+
+def test_a_state_that_is_ready_has_counts_though_the_first_snapshot_came_meanwhile(
+    kept: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end_of_another_look(look: shared_look.SharedLook) -> None:
+        monkeypatch.undo()
+        kept.current()
+        raise WouldWait
+
+    monkeypatch.setattr(shared_look.SharedLook, "at_once", end_of_another_look)
+
+    state = kept.state()
+
+    assert (state["ready"], state["memory"]["ready"]) == (True, True)
+    assert {"teams", "customers", "virtual_keys"} <= state.keys()
 
 
 def test_the_state_has_age_counts_and_the_last_failure(
