@@ -131,10 +131,12 @@ class Keeper:
         }
 
     def _problem(self) -> str | None:
-        """Return why the database mode cannot answer, as far as is known at once."""
+        """Return why the database mode cannot answer; repeats a look that failed."""
         try:
             with self._shared_look.at_once():
                 self._reader.mark_at_once()
+                if self._failure is not None:
+                    self._look()  # it may succeed now
         except WouldWait:
             pass
         except DatabaseUnavailable as failure:

@@ -461,6 +461,19 @@ def test_a_state_that_is_ready_has_counts_though_the_first_snapshot_came_meanwhi
     assert {"teams", "customers", "virtual_keys"} <= state.keys()
 
 
+def test_the_state_is_ready_as_soon_as_the_database_can_be_read_again(
+    kept: Keeper, gateway: Gateway
+) -> None:
+    elsewhere = gateway.path.rename(gateway.path.with_name("elsewhere.db"))
+    with pytest.raises(DatabaseUnavailable):
+        kept.current()
+    assert not kept.state()["ready"]
+
+    elsewhere.rename(gateway.path)
+
+    assert kept.state()["ready"]
+
+
 def test_the_state_has_age_counts_and_the_last_failure(
     kept: Keeper, gateway: Gateway, clock: Clock
 ) -> None:
