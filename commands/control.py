@@ -2,6 +2,7 @@
 
 import logging
 import tempfile
+import threading
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -57,21 +58,23 @@ def add_control(app: Flask, database: Path | None) -> str:
 
 
 class _Loading:
-    """Loads documents into our database."""
+    """Loads documents into our database, one after the other."""
 
     def __init__(self, database: Path, encryption: Encryption) -> None:
         self._database = database
         self._encryption = encryption
+        self._turn = threading.Lock()  # a new database is built in one place
 
     def __call__(self, document: bytes, empty: bool) -> dict[str, Any]:
         from store.own import NotOurs
         from transfer.loading import LoadError
 
         try:
-            if document.startswith(MAGIC):
-                loaded = self._load_database(document, empty)
-            else:
-                loaded = self._load_json(document, empty)
+            with self._turn:
+                if document.startswith(MAGIC):
+                    loaded = self._load_database(document, empty)
+                else:
+                    loaded = self._load_json(document, empty)
         except LoadError as wrong:
             raise _wrong([*wrong.problems, *wrong.notes]) from None
         except NotOurs as problem:
