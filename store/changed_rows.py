@@ -30,6 +30,8 @@ from store.rows import Models, Opened, Rows, select_table
 
 Model = type[peewee.Model]
 
+# Of a smaller database, reading all takes no longer.
+SMALL_BYTES = 2**19
 # With more pages changed than these, and this part of all, all are read.
 FEW_PAGES = 100
 LARGE_CHANGE = 1 / 4
@@ -72,6 +74,8 @@ def follow(
     """Return what is remembered of a database that is read whole, but for its rows;
     `image` is a copy of it. None where its changes cannot be followed.
     """
+    if len(image) < SMALL_BYTES:
+        return None
     size = version.page_size
 
     def page(number: int) -> bytes:

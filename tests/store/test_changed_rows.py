@@ -255,6 +255,12 @@ def change(connection: sqlite3.Connection, chance: random.Random) -> str:
     return ", ".join(write.__name__ for write in writes)
 
 
+@pytest.fixture(autouse=True)
+def of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let changes of the tests' small databases be followed, too."""
+    monkeypatch.setattr(changed_rows, "SMALL_BYTES", 0)
+
+
 @pytest.fixture
 def read_whole(monkeypatch: pytest.MonkeyPatch) -> list[None]:
     """As many as databases were read whole."""
@@ -590,6 +596,23 @@ def attempt(read: Callable[[], Any]) -> Any:
         return read()
     except DatabaseUnavailable as failure:
         return failure.reason
+
+
+def test_a_small_database_is_read_whole(
+    path: Path,
+    writer: sqlite3.Connection,
+    read_whole: list[None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(changed_rows, "SMALL_BYTES", 2**30)
+    with closing(reader_of(path)) as reader:
+        known = reader.read()
+        writer.execute("UPDATE governance_teams SET name = 'other'")
+        read_whole.clear()
+
+        reader.read(known)
+
+    assert read_whole == [None]
 
 
 def test_a_doubt_is_settled_by_reading_all(
