@@ -386,11 +386,7 @@ def test_reading_takes_one_statement_for_each_table_however_many_teams(
     selected = [sql for sql in asked if sql.startswith("SELECT")]
     assert [
         [table for table in STATEMENTS if f'FROM "{table}"' in sql] for sql in selected
-    ] == [
-        [],  # are there views?
-        [],  # where do the tables begin?
-        *([table] for table in STATEMENTS),
-    ]
+    ] == [[], *([table] for table in STATEMENTS)]  # first of all, are there views?
     assert len(asked) == len(selected) + len(REQUIRED) + len(STATEMENTS) + 1
 
 
