@@ -279,13 +279,16 @@ def _has_passed(expires_at: str | None) -> bool:
 
 
 def _loopback_caller(remote: str | None) -> Caller:
-    try:
-        # A Unix socket's clients have no address.
-        loopback = remote == "" or ipaddress.ip_address(remote or "").is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
+    if not is_local(remote):
         raise MissingCredentials(
             "Authentication is off, and then only loopback addresses are answered."
         )
     return Caller(Kind.NOBODY)
+
+
+def is_local(remote: str | None) -> bool:
+    """Return True for a client on this machine; on a Unix socket it has no address."""
+    try:
+        return remote == "" or ipaddress.ip_address(remote or "").is_loopback
+    except ValueError:
+        return False

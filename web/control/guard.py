@@ -1,8 +1,8 @@
-"""Who may use the control routes: clients on this machine that have the token."""
+"""The check that clients of the control routes are local and have the token."""
 
 import secrets
-from ipaddress import ip_address
 
+from callers.authenticator import is_local
 from errors import ApiError, InvalidCredentials, MissingCredentials
 from web.short_cut import Environ
 
@@ -11,7 +11,7 @@ CONTROL_PREFIX = "/_control/"  # no fault touches what is there, and no record s
 
 def guard(environ: Environ, token: str) -> None:
     """Raise ApiError unless a request may use the control routes."""
-    if not _is_local(environ.get("REMOTE_ADDR")):
+    if not is_local(environ.get("REMOTE_ADDR", "")):
         raise ApiError(404, "not_found", "There is nothing at this path.")
     scheme, _, sent = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     if scheme.lower() != "bearer" or not sent:
@@ -20,13 +20,3 @@ def guard(environ: Environ, token: str) -> None:
         )
     if not secrets.compare_digest(sent.strip().encode("utf-8"), token.encode()):
         raise InvalidCredentials("The control token is not the right one.")
-
-
-def _is_local(remote: str | None) -> bool:
-    """Whether a client is on this machine; over a Unix socket it has no address."""
-    if not remote:
-        return True
-    try:
-        return ip_address(remote).is_loopback
-    except ValueError:
-        return False
