@@ -280,3 +280,13 @@ def fill_amply(path: Path) -> None:
             "INSERT INTO governance_teams (id, name, customer_id) VALUES (?, ?, 'c')",
             [(f"team-{number}", f"Team {number}") for number in range(250)],
         )
+
+
+def add_many_teams(gateway: Gateway) -> None:
+    """Add 250 teams to the customer acme, so that the whole list is 12 MB."""
+    with gateway.writer() as connection:
+        connection.executemany(
+            "INSERT INTO governance_teams (id, name, customer_id)"
+            " VALUES (?, 'A team', 'acme')",
+            [(f"team-{number}",) for number in range(250)],
+        )

@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from gateway import Gateway, fill
+from gateway import Gateway, add_many_teams, fill
 from service import DEADLINE, PATHS, ROOT, Service, environment, settings_in
 
 from callers.api_keys import create_api_key
@@ -26,12 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("crowds")
     gateway = Gateway(folder / "config.db")
     fill(gateway)
-    with gateway.writer() as connection:
-        connection.executemany(
-            "INSERT INTO governance_teams (id, name, customer_id)"
-            " VALUES (?, 'A team', 'acme')",
-            [(f"team-{number}",) for number in range(250)],
-        )
+    add_many_teams(gateway)
     return folder
 
 

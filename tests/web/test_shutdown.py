@@ -15,7 +15,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-from gateway import Gateway, fill
+from gateway import Gateway, add_many_teams, fill
 from service import (
     DEADLINE,
     PATHS,
@@ -39,12 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shutdown")
     gateway = Gateway(folder / "config.db")
     fill(gateway)
-    with gateway.writer() as connection:
-        connection.executemany(
-            "INSERT INTO governance_teams (id, name, customer_id)"
-            " VALUES (?, 'A team', 'acme')",
-            [(f"team-{number}",) for number in range(250)],
-        )
+    add_many_teams(gateway)
     return folder
 
 
