@@ -113,7 +113,7 @@ def log_request(
         log.info("%s", line)  # somebody else handles our lines
         return
     try:
-        stream.write(f"{_time_text(time())} INFO {line}\n")
+        stream.write(f"{_time_text(int(time() * 1000))} INFO {line}\n")
         stream.flush()
     except (OSError, ValueError):
         pass  # where it cannot be logged, it still is answered
@@ -191,10 +191,11 @@ def _shown_query(query: str) -> str:
     return f"?{'&'.join(shown)}"
 
 
-def _time_text(now: float) -> str:
+@lru_cache(2)  # many requests come in the same millisecond
+def _time_text(milliseconds: int) -> str:
     """Return a Unix time as the formatter of our other lines writes it."""
-    seconds, milliseconds = divmod(int(now * 1000), 1000)
-    return f"{_second_text(seconds)}.{milliseconds:03}Z"
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{_second_text(seconds)}.{rest:03}Z"
 
 
 @lru_cache(2)
