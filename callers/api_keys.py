@@ -38,7 +38,6 @@ class ApiKeyReader:
         self._look = SharedLook(self._refresh)
         self._failure: DatabaseUnavailable | None = None
         self._mark: Mark = ()
-        self._settled: Mark | None = None
         self._by_hash: dict[str, Row] = {}
 
     def find(self, token: str, asked: float | None = None) -> Row | None:
@@ -84,19 +83,15 @@ class ApiKeyReader:
             self._reader.close()
 
     def _is_unchanged(self) -> bool:
-        if self._is_settled(self._reader.settled()):
+        if self._reader.settled() == self._mark:
             return True
         try:
             return self._reader.mark_at_once() == self._mark
         except DatabaseUnavailable:
             return False
 
-    def _is_settled(self, settled: Mark | None) -> bool:
-        return settled is not None and settled == self._settled
-
     def _refresh(self) -> None:
-        settled = self._reader.settled()
-        if self._is_settled(settled):
+        if self._reader.settled() == self._mark:
             return
         try:
             mark = self._reader.mark()
@@ -104,9 +99,9 @@ class ApiKeyReader:
                 rows = self._reader.read()[ApiKey]
                 self._by_hash = {row.sha256: row for row in rows}
                 self._mark = mark
-            self._failure, self._settled = None, settled
+            self._failure = None
         except DatabaseUnavailable as failure:
-            self._mark, self._settled, self._by_hash = (), None, {}
+            self._mark, self._by_hash = (), {}
             self._failure = None if failure.reason == IS_MISSING else failure
 
 

@@ -16,6 +16,7 @@ from store.failures import HOT_JOURNAL, IN_MOTION, IS_LOCKED, Unreadable
 from store.locations import MOUNTED_ALONE, Found, Location, is_mounted_alone
 from store.locks import has_writer, is_being_written, is_in_use
 from store.pages import HEADER_BYTES, Pages
+from store.seen_file import SeenFile
 from store.write_ahead_log import (
     INDEX_BYTES,
     Commits,
@@ -59,6 +60,14 @@ class DatabaseFiles:
 
     def version(self, found: Found) -> tuple[object, ...]:
         """Return a value that differs after each commit; Unreadable if it is locked."""
+        raise NotImplementedError
+
+    def is_as_before(self, *, settled: bool) -> bool:
+        """Return True if a quick look shows that `version` would be the same again.
+
+        For a main file with the same times, which say enough where it is `settled`.
+        False where a closer look is needed.
+        """
         raise NotImplementedError
 
     def at_one_moment(self, use: Callable[[Pages], T]) -> T:
@@ -107,14 +116,24 @@ class PlainFile(DatabaseFiles):
     """A database without a log beside it."""
 
     uses_log = True  # until its header is read
+    _seen_header = b""
+    _was_young = True
 
     def version(self, found: Found) -> tuple[object, ...]:
-        header = self._header()
+        self._seen_header = header = self._header()
+        self._was_young = is_young(found.main)
         if self.uses_log:
-            return (is_young(found.main),)
+            return (self._was_young,)
         if is_being_written(self._main):
             raise Unreadable(IS_LOCKED)
         return header[24:28], header[92:100]  # counters that each commit changes
+
+    def is_as_before(self, *, settled: bool) -> bool:
+        if self.uses_log:
+            return not (self._was_young or os.access(self.location.log_name, os.F_OK))
+        if is_being_written(self._main):
+            return False
+        return settled or os.pread(self._main, HEADER_BYTES, 0) == self._seen_header
 
     @contextmanager
     def _moment(self) -> Iterator[Commits]:
@@ -148,11 +167,15 @@ class PlainFile(DatabaseFiles):
 class LoggedFile(DatabaseFiles):
     """A database and its write-ahead log, with the log's index if it has one."""
 
+    uses_log = True
+
     def __init__(self, location: Location) -> None:
         super().__init__(location)
         self._index_name = f"{location.name}-shm"
         self._index: int | None = None
         self._index_inode = 0
+        self._seen_log: SeenFile | None = None  # unless it was just written
+        self._seen_header = b""
         try:
             self._log = self._open(location.log_name, location.log)
             self._find_index()
@@ -168,8 +191,18 @@ class LoggedFile(DatabaseFiles):
         log = cast(os.stat_result, found.log)
         # The index has its header twice: one caught while it is written differs, too.
         header = self._index_bytes()[:96]
-        young = is_young(log) and not self._index_is_in_use()
+        young = is_young(log)
+        self._seen_log = None if young else SeenFile(self.location.log_name, log)
+        self._seen_header = header
+        young = young and not self._index_is_in_use()
         return log.st_mtime_ns, log.st_size, header, young
+
+    def is_as_before(self, *, settled: bool) -> bool:
+        if self._index is None or self._seen_log is None:
+            return False
+        if self._index_bytes()[:96] != self._seen_header:
+            return False
+        return self._seen_log.is_unchanged()
 
     @contextmanager
     def _moment(self) -> Iterator[Commits]:

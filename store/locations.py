@@ -41,27 +41,21 @@ class Found(NamedTuple):
     problem: str | None
 
 
-def find(name: str, *, expect_log: bool = True) -> Found:
-    """Return what a database's name leads to, through links. Raises OSError.
-
-    It is quicker where `expect_log` says whether there is a write-ahead log.
-    """
+def find(name: str) -> Found:
+    """Return what a database's name leads to, through links. Raises OSError."""
     main = os.lstat(name)
     if stat.S_ISLNK(main.st_mode):
         # The log stands beside the file itself, not beside a link to it.
         name = os.path.realpath(name)
         main = os.stat(name)
-    log = _log(f"{name}-wal", expect_log)
+    log = _log(f"{name}-wal")
     location = Location(name, main.st_dev, main.st_ino, log.st_ino if log else None)
     usual = stat.S_ISREG(main.st_mode) and main.st_nlink == 1
     return Found(location, main, log, None if usual else _problem(main, log))
 
 
-def _log(name: str, expected: bool) -> os.stat_result | None:
+def _log(name: str) -> os.stat_result | None:
     """Return the times of a log with content, if there is one."""
-    # Asking is quicker than an exception, and slower than no exception.
-    if not expected and not os.access(name, os.F_OK):
-        return None
     try:
         log = os.stat(name)
     except FileNotFoundError:

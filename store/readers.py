@@ -26,7 +26,9 @@ class Reader(Protocol):
         """Return the mark without waiting."""
 
     def settled(self) -> Mark | None:
-        """Return a cheaper mark if the database did not change for seconds, or None."""
+        """Return the last mark if it still holds for sure, where there is a way to know
+        that is cheaper than `mark`; else None.
+        """
 
     def read(self, known: Rows | None = None) -> Rows:
         """Return all rows of all tables, as of one moment.

@@ -29,11 +29,11 @@ from store.loaded_image import LoadedImage
 from store.locations import Found, find
 from store.pages import Pages, Version
 from store.rows import Mark, Models, Rows, select_all
+from store.seen_file import SeenFile
 
 LOCK_WAIT_SECONDS = 1.0  # writers hold the lock for milliseconds
 LOCK_WAIT_AGAIN_SECONDS = 0.1  # while it stays locked, requests must not pile up
 LOCK_POLL_SECONDS = 0.005
-SETTLED_NANOSECONDS = 5 * 10**9  # longer than the coarsest file time, FAT's 2 s
 FAILURES = (peewee.DatabaseError, sqlite3.Error, OSError, Unreadable)
 # What can come of reading changes that are not as they are expected to be.
 UNCERTAIN = (NotFollowed, Unreadable, peewee.DatabaseError, sqlite3.Error, *DAMAGED)
@@ -64,6 +64,10 @@ class Reader:
         self._models = models
         self._required = required
         self._files: PlainFile | LoggedFile | None = None
+        # The last mark, and the file as it was then.
+        self._mark: Mark = ()
+        self._main: SeenFile | None = None
+        self._is_settled = False
         self._patience = LOCK_WAIT_SECONDS
         self._last: LastRead | None = None
 
@@ -77,25 +81,23 @@ class Reader:
     def mark_at_once(self) -> Mark:
         """Return the mark without waiting; DatabaseUnavailable if it is locked, too."""
         try:  # as in `_failures_named`, which takes longer than the look itself
-            return self._unless_replaced(self._mark)
+            if not self._is_as_before():
+                self._unless_replaced(self._look)
+            return self._mark
         except FAILURES as problem:
             raise self._unavailable(problem) from problem
 
     def settled(self) -> Mark | None:
-        """Return the identity, time and size of a file that did not change for seconds.
+        """Return the last mark, if the file's times alone show that it still holds.
 
-        None for any other. Cheaper than `mark`, but blind to locks. File times have
-        ticks of up to two seconds; after that no write can leave the time as it was.
+        Cheaper than `mark`, but blind to locks. None where the file had not been left
+        alone for seconds when that mark was last seen to hold, or commits may go to a
+        log.
         """
-        if not isinstance(self._files, PlainFile) or self._files.uses_log:
-            return None  # or not known yet: commits may go to a log
-        try:
-            file = os.stat(self._name)
-        except OSError:
-            return None
-        old = time.time_ns() - file.st_mtime_ns > SETTLED_NANOSECONDS
-        identity = (file.st_dev, file.st_ino, file.st_mtime_ns, file.st_size)
-        return identity if old else None
+        main = self._main
+        if self._is_settled and main is not None and main.is_unchanged():
+            return self._mark
+        return None
 
     def read(self, known: Rows | None = None) -> Rows:
         """Return all rows of all tables, as of one moment. Raises DatabaseUnavailable.
@@ -120,7 +122,7 @@ class Reader:
         """Close all files; the next question opens them again."""
         if self._files is not None:
             self._files.close()
-            self._files = None
+            self._files = self._main = None
 
     def _patiently(self, ask: Callable[[], T]) -> T:
         """Call `ask` again until the file is not locked, for as long as `_patience`."""
@@ -139,11 +141,26 @@ class Reader:
                 self._patience = LOCK_WAIT_SECONDS
                 return answer
 
-    def _mark(self, found: Found) -> Mark:
+    def _is_as_before(self) -> bool:
+        """Return True if a quick look shows that the last mark still holds."""
+        files, main = self._files, self._main
+        if files is None or main is None:
+            return False
+        settled = self._is_settled
+        if not (main.is_unchanged() and files.is_as_before(settled=settled)):
+            return False
+        if not (settled or files.uses_log):
+            self._is_settled = main.is_old()
+        return True
+
+    def _look(self, found: Found) -> None:
+        """Take a new mark."""
         files = self._open(found)
         main = found.main
         version = files.version(found)
-        return found.location, main.st_mtime_ns, main.st_size, *version
+        self._mark = found.location, main.st_mtime_ns, main.st_size, *version
+        self._main = SeenFile(self._name, main)
+        self._is_settled = not files.uses_log and self._main.is_old()
 
     def _read(self, known: Rows | None) -> Rows:
         with self._failures_named():
@@ -210,8 +227,7 @@ class Reader:
         A write-ahead log can be checkpointed and deleted at any moment.
         """
         for _ in range(READINGS):
-            plain = isinstance(self._files, PlainFile)
-            found = find(self._name, expect_log=not plain)
+            found = find(self._name)
             if found.problem:
                 raise Unreadable(found.problem)
             try:

@@ -14,11 +14,12 @@ from gateway import Gateway, fill
 from reading import reader_of
 
 from models import MODELS, Budget, Team
-from store import images, rows
+from store import images, rows, seen_file
 from store import sqlite as database
 from store.failures import DatabaseUnavailable
 from store.images import PlainFile, open_files
 from store.locations import Location
+from store.seen_file import SeenFile
 from store.sqlite import Reader
 
 
@@ -612,53 +613,147 @@ def leave_alone(path: Path) -> None:
     os.utime(path, ns=(an_hour_ago, an_hour_ago))
 
 
-def test_a_file_that_was_never_looked_at_is_not_settled(
-    reader: Reader, path: Path
-) -> None:
-    leave_alone(path)
+@pytest.fixture
+def left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if nobody had written to any file for long."""
+    monkeypatch.setattr(seen_file, "SETTLED_NANOSECONDS", 0)
+
+
+def test_a_file_that_was_just_written_is_not_settled(reader: Reader) -> None:
+    reader.mark()
 
     assert reader.settled() is None
 
 
+@pytest.mark.usefixtures("left_alone")
+def test_a_file_that_was_never_looked_at_is_not_settled(reader: Reader) -> None:
+    assert reader.settled() is None
+
+
+@pytest.mark.usefixtures("left_alone")
 @pytest.mark.parametrize("journal", ["delete"])
 def test_a_file_that_is_left_alone_is_settled_until_it_is_written(
-    reader: Reader, path: Path, writer: sqlite3.Connection
+    reader: Reader, writer: sqlite3.Connection
 ) -> None:
-    reader.mark()
-    before = reader.settled()
-    leave_alone(path)
+    mark = reader.mark()
     alone = [reader.settled(), reader.settled()]
 
     writer.execute("DELETE FROM governance_teams")
-    written = reader.settled()
 
-    assert before is None  # it was written just now, and could be within the same tick
-    assert alone[0] is not None
-    assert alone[0] == alone[1]
-    assert written is None
+    assert alone == [mark, mark]
+    assert reader.settled() is None
 
 
+@pytest.mark.parametrize("journal", ["delete"])
+def test_a_file_settles_while_it_is_looked_at(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = reader.mark()
+
+    monkeypatch.setattr(seen_file, "SETTLED_NANOSECONDS", 0)
+    before = reader.settled()
+    reader.mark_at_once()
+
+    assert before is None  # it may have been written in the same tick as the mark
+    assert reader.settled() == mark
+
+
+@pytest.mark.usefixtures("left_alone")
 @pytest.mark.parametrize("journal", ["delete"])
 def test_another_file_in_its_place_is_not_the_settled_one(
     reader: Reader, path: Path
 ) -> None:
-    reader.mark()
-    leave_alone(path)
-    before = reader.settled()
+    mark = reader.mark()
     other = make(path.parent / "other" / "config.db", "delete")
-    os.utime(other, ns=(0, path.stat().st_mtime_ns))
+    os.utime(other, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
 
     other.replace(path)
 
-    assert reader.settled() != before
-    assert reader.settled() is not None
+    assert reader.settled() is None
+    assert reader.mark() != mark
+
+
+@pytest.mark.parametrize("settled", [True, False])
+@pytest.mark.parametrize("journal", ["delete"])
+def test_a_commit_counts_though_the_file_has_its_old_time_again(
+    reader: Reader, path: Path, monkeypatch: pytest.MonkeyPatch, settled: bool
+) -> None:
+    if settled:
+        monkeypatch.setattr(seen_file, "SETTLED_NANOSECONDS", 0)
+    before = reader.mark()
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    connection = sqlite3.connect(path, isolation_level=None)
+    rename(connection, "as long as before")
+    connection.close()
+
+    os.utime(path, ns=times)
+
+    assert reader.settled() is None
+    assert reader.mark() != before
+
+
+def test_a_commit_within_one_tick_of_the_files_clocks_counts(
+    reader: Reader, writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "TICK_NANOSECONDS", 0)
+    rename(writer, "before")
+    before = reader.mark()
+    monkeypatch.setattr(SeenFile, "is_unchanged", lambda file: True)
+
+    rename(writer, "after")
+
+    assert reader.mark() != before
 
 
 @pytest.mark.parametrize("journal", ["wal"])
-def test_a_database_whose_commits_may_go_to_a_log_is_never_settled(
-    reader: Reader, path: Path
+def test_a_log_that_was_just_written_by_one_who_is_gone_is_looked_at_again(
+    reader: Reader, writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One who was killed may have written more, without a word of it in the index."""
+    monkeypatch.setattr(images, "is_young", lambda file: True)
+    rename(writer, "before")
+    before = reader.mark()
+
+    monkeypatch.setattr(images, "is_in_use", lambda index: False)
+
+    assert reader.mark() != before
+
+
+@pytest.mark.usefixtures("left_alone")
+@pytest.mark.parametrize("journal", ["delete"])
+def test_a_lock_on_a_file_that_was_left_alone_is_seen(
+    reader: Reader, writer: sqlite3.Connection
 ) -> None:
     reader.mark()
-    leave_alone(path)
+    reader.mark()
+
+    writer.execute("BEGIN EXCLUSIVE")
+
+    with pytest.raises(DatabaseUnavailable, match="is locked"):
+        reader.mark()
+
+
+@pytest.mark.usefixtures("left_alone")
+@pytest.mark.parametrize("journal", ["wal"])
+def test_a_database_whose_commits_may_go_to_a_log_is_never_settled(
+    reader: Reader,
+) -> None:
+    reader.mark()
+    reader.mark()
 
     assert reader.settled() is None
+
+
+@pytest.mark.parametrize("journal", ["wal"])
+def test_a_log_beside_a_file_that_had_none_counts(
+    reader: Reader, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "TICK_NANOSECONDS", 0)
+    monkeypatch.setattr(images, "COARSE_TICK_NANOSECONDS", 0)
+    before = reader.mark()
+    connection = sqlite3.connect(path, isolation_level=None)
+
+    rename(connection, "in the log only")
+
+    assert reader.mark() != before
+    connection.close()
