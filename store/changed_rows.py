@@ -26,7 +26,7 @@ from store.leaves import (
 )
 from store.loaded_image import LoadedImage
 from store.pages import Pages, Version
-from store.rows import Models, Opened, Rows, select_table
+from store.rows import Models, Opened, Rows, Texts, select_table, texts_of
 
 Model = type[peewee.Model]
 
@@ -222,22 +222,25 @@ def _rows(
         else:
             dropped += rows
     same = {row: row for row in dropped}
-    new = (same.get(row, row) for row in opened(model, _read_leaves(model, changed)))
+    read = _read_leaves(model, changed, texts_of(dropped))
+    new = (same.get(row, row) for row in opened(model, read))
     rows = []
     for leaf in changed.table.leaves:
         rows += kept.get(leaf.page) or islice(new, leaf.rows)
     return known if rows == known else rows
 
 
-def _read_leaves(model: Model, changed: Changed) -> list[Row]:
-    """Return the rows on the leaves of a table that changed."""
+def _read_leaves(model: Model, changed: Changed, texts: Texts) -> list[Row]:
+    """Return the rows on the leaves of a table that changed; `texts` are those that
+    were there before.
+    """
     leaves = [leaf for leaf in changed.table.leaves if leaf.page in changed.leaves]
-    texts = changed.leaves | changed.overflow
+    pages = changed.leaves | changed.overflow
     rows: list[Row] = []
     for some in batches(leaves, changed.leaves):
-        with LoadedImage(leaf_image(changed.table.sql, some, texts)) as database:
+        with LoadedImage(leaf_image(changed.table.sql, some, pages)) as database:
             database.require_sound()
-            rows += select_table(database, model)
+            rows += select_table(database, model, texts)
     if len(rows) != sum(leaf.rows for leaf in leaves):
         raise NotFollowed("some rows were left out")
     return rows

@@ -96,7 +96,7 @@ def select_rows(database: PostgresDatabase, model: Model, table: Table) -> list[
     fields = model._meta.sorted_fields
     query = model.select(*(_expression(field, table.types) for field in fields))
     with _any_encoding(database.connection()) as has_bytes:
-        rows = named_rows(model, database.execute(query).fetchall())
+        rows = named_rows(model, database.execute(query).fetchall(), texts={})
     if has_bytes:
         rows = [decoded(model, row) for row in rows]
     return sorted(rows, key=itemgetter(0))

@@ -15,6 +15,7 @@ from models import Row, row_type
 
 Models = tuple[type[peewee.Model], ...]
 Rows = dict[type[peewee.Model], list[Row]]
+Texts = dict[str, str]  # each text by itself, so that equal ones are held once
 Mark = tuple[object, ...]  # differs between two states of a database
 Opened = Callable[[type[peewee.Model], list[Row]], list[Row]]
 
@@ -27,10 +28,12 @@ def select_all(
 
     A table that the database lacks is empty, a column that it lacks is None.
     """
-    return {
-        model: known_or_new(model, opened(model, select_table(database, model)), known)
-        for model in models
-    }
+    texts: Texts = {}
+    rows = {}
+    for model in models:
+        stored = select_table(database, model, texts)
+        rows[model] = known_or_new(model, opened(model, stored), known)
+    return rows
 
 
 def known_or_new(
@@ -41,10 +44,12 @@ def known_or_new(
     return before if before is not None and rows == before else rows
 
 
-def select_table(database: SqliteDatabase, model: type[peewee.Model]) -> list[Row]:
+def select_table(
+    database: SqliteDatabase, model: type[peewee.Model], texts: Texts
+) -> list[Row]:
     """Return all rows of a model's table, by their rowids if it has such.
 
-    Columns that it does not have are NULL.
+    Columns that it does not have are NULL. Texts are held as by `named_rows`.
     """
     table = model._meta.table_name
     # To SQLite, names that differ in case only are the same.
@@ -56,14 +61,14 @@ def select_table(database: SqliteDatabase, model: type[peewee.Model]) -> list[Ro
     columns = ", ".join(f'"{name}"' if name in present else "NULL" for name in names)
     query = f'SELECT {columns} FROM "{table}" NOT INDEXED'  # else in an index's order
     try:
-        return named_rows(model, database.execute_sql(query))
+        return named_rows(model, database.execute_sql(query), texts)
     except sqlite3.OperationalError as problem:
         if "decode to UTF-8" not in str(problem):
             raise
     connection = database.connection()
     connection.text_factory = bytes
     try:
-        rows = named_rows(model, database.execute_sql(query))
+        rows = named_rows(model, database.execute_sql(query), texts)
         return [decoded(model, row) for row in rows]
     finally:
         connection.text_factory = str
@@ -80,10 +85,25 @@ def decoded(model: type[peewee.Model], row: Row) -> Row:
     )
 
 
-def named_rows(model: type[peewee.Model], tuples: Iterable[Any]) -> list[Row]:
-    """Return the tuples of a table's rows as named ones."""
+def texts_of(rows: Iterable[Row]) -> Texts:
+    """Return the texts in rows."""
+    return {value: value for row in rows for value in row if type(value) is str}
+
+
+def named_rows(
+    model: type[peewee.Model], tuples: Iterable[Any], texts: Texts
+) -> list[Row]:
+    """Return the tuples of a table's rows as named ones.
+
+    A text that is among `texts` is that very object; others are added. Ids, times and
+    names stand in many rows: without this, rows take nearly twice the memory.
+    """
     make = partial(tuple.__new__, row_type(model))  # _make, without a call in Python
-    rows = list(map(make, tuples))
+    held = texts.setdefault
+    rows = [
+        make([held(value, value) if type(value) is str else value for value in row])
+        for row in tuples
+    ]
     if None in map(itemgetter(0), rows):
         # SQLite lets a text primary key be NULL; nothing could refer to such a row.
         report_broken(model._meta.table_name, None, "id", "is NULL; it is left out")

@@ -571,9 +571,9 @@ def test_the_first_snapshot_reads_each_table_once(
 ) -> None:
     selected = []
 
-    def select(connection: Any, model: Any) -> Any:
+    def select(connection: Any, model: Any, texts: Any) -> Any:
         selected.append(model)
-        return original(connection, model)
+        return original(connection, model, texts)
 
     original = rows.select_table
     monkeypatch.setattr(rows, "select_table", select)

@@ -402,6 +402,25 @@ def test_of_one_changed_row_no_other_is_made_anew(
     ]
 
 
+def test_a_changed_row_keeps_the_texts_that_it_had(
+    reader: Reader, writer: sqlite3.Connection, read_whole: list[None]
+) -> None:
+    known = reader.read()
+    read_whole.clear()
+    before = known[Budget][100]
+
+    writer.execute(
+        "UPDATE governance_budgets SET current_usage = 77 WHERE id = ?", (before.id,)
+    )
+    after = reader.read(known)[Budget][100]
+
+    assert read_whole == []
+    assert after.current_usage == 77
+    pairs = zip(before, after, strict=True)
+    texts = [pair for pair in pairs if isinstance(pair[1], str)]
+    assert all(new is old for old, new in texts)
+
+
 def test_a_commit_to_other_tables_changes_no_list(
     reader: Reader, writer: sqlite3.Connection, read_whole: list[None]
 ) -> None:

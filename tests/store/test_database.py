@@ -13,7 +13,7 @@ import pytest
 from gateway import Gateway, fill
 from reading import reader_of
 
-from models import MODELS, Budget, Team
+from models import MODELS, Budget, ProviderConfigKey, Team
 from store import images, rows, seen_file
 from store import sqlite as database
 from store.failures import DatabaseUnavailable
@@ -584,6 +584,20 @@ def test_a_table_that_is_the_same_is_not_held_twice(
 
     assert [model for model in MODELS if rows[model] is not known[model]] == [Team]
     assert rows[Team] == []
+
+
+def test_equal_texts_are_held_once(reader: Reader) -> None:
+    read = reader.read()
+
+    values = [value for model in MODELS for row in read[model] for value in row]
+    texts = [value for value in values if isinstance(value, str)]
+    assert len(set(map(id, texts))) == len(set(texts)) < len(texts)
+
+
+def test_equal_numbers_of_different_types_stay_as_they_are() -> None:
+    (row,) = rows.named_rows(ProviderConfigKey, [(1, 1.0)], texts={})
+
+    assert [type(number) for number in row] == [int, float]
 
 
 @pytest.mark.parametrize("journal", ["wal"])
