@@ -59,15 +59,16 @@ def main() -> None:
 
 
 def _read_all(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
-    """What the process takes, after each kind of the whole teams list was read."""
+    """What the process takes, after each form of both lists was read, too."""
     yield "after changes", _memory()
-    for masked in (False, True):
-        answer = snapshot.teams(Query(), Scope(everything=True, masked=masked))
-        for _ in answer.plain.sent():
-            pass
-        yield f"all teams, {'masked' if masked else 'clear'}", _memory()
-    snapshot.teams(Query(), Scope(everything=True, masked=False)).zipped()
-    yield "all teams, gzip", _memory()
+    for form in ("plain", "gzip"):
+        for masked in (False, True):
+            scope = Scope(everything=True, masked=masked)
+            for read in (snapshot.teams, snapshot.customers):
+                answer = read(Query(), scope)
+                for _ in (answer.plain if form == "plain" else answer.zipped()).sent():
+                    pass
+            yield f"both lists, {form}, {'masked' if masked else 'clear'}", _memory()
 
 
 def _memory() -> str:
