@@ -7,10 +7,11 @@ that a part of many answers, or of many moments, is compressed once.
 import zlib
 from collections.abc import Iterable
 
-LEVEL = 1  # a fifth of the size, in a third of the default level's time
+# A tenth less than at level 1, in a tenth more time; the default takes twice that time.
+LEVEL = 3
 
-# No name and no time (the same bytes everywhere), fastest, from an unknown system.
-HEAD = b"\x1f\x8b\x08\0\0\0\0\0\x04\xff"
+# No name and no time (the same bytes everywhere), from an unknown system.
+HEAD = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 LAST_BLOCK = b"\x03\0"  # an empty one (RFC 1951, 3.2.3)
 
 
