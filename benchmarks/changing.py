@@ -1,19 +1,33 @@
-"""What a gateway that writes meanwhile does to the answers: slower, and never stale."""
+"""What a gateway that writes meanwhile does to the answers: slower, and never stale.
+
+Part of `make bench`; alone, `python -m benchmarks.changing TEAMS` runs it for one of its
+sizes: 125, 1200 or 12000.
+"""
 
 import json
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from benchmarks import load, report
 from benchmarks.load import Figures
 from benchmarks.report import megabytes, milliseconds, number
-from benchmarks.sample import LISTS, PAGE, Gateway, Sample, writing_gateway
+from benchmarks.sample import (
+    LISTS,
+    PAGE,
+    Gateway,
+    Sample,
+    make_sample,
+    writing_gateway,
+)
 from benchmarks.servers import OURS, Server, peak, running
 
 CHANGE_SECONDS = 1.0
@@ -126,3 +140,12 @@ def _usages(part: Any, budget: str) -> Iterator[float]:
             yield part["current_usage"]
         for each in part.values():
             yield from _usages(each, budget)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        tell_changes(make_sample(int(sys.argv[1]), Path(folder)))
+
+
+if __name__ == "__main__":
+    main()
