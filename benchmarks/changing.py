@@ -1,7 +1,7 @@
 """What a gateway that writes meanwhile does to the answers: slower, and never stale.
 
-Part of `make bench`; alone, `python -m benchmarks.changing TEAMS` runs it for one of its
-sizes: 125, 1200 or 12000.
+Part of `make bench`; alone, `python -m benchmarks.changing TEAMS` runs it for one of
+its sizes: 125, 1200 or 12000.
 """
 
 import json

@@ -10,7 +10,7 @@ from time import monotonic
 
 from settings import Settings
 from web.access_log import log_request, sane_request_id
-from web.lists import Reply
+from web.replies import Reply
 from web.short_cut import Environ, request_problem
 from web.surroundings import Headers, Surrounding
 

@@ -1,6 +1,6 @@
 """The two lists: from a request's header and query to the answer. Knows no Flask."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from time import monotonic
@@ -18,6 +18,7 @@ from snapshot.answers import Answer
 from snapshot.snapshot import Scope, Snapshot
 from snapshot.sources import SnapshotSource
 from web.repeats import Repeats
+from web.replies import Reply
 from web.serving.streams import StreamLimit
 
 REMEMBERED_LENGTH = 1000  # characters of a query; longer ones are loaded each time
@@ -86,19 +87,6 @@ class Found(NamedTuple):
     snapshot: Snapshot
 
 
-class Reply(NamedTuple):
-    """An answer on its way: a list of one body, or its pieces; `size` in bytes.
-
-    Who sends pieces closes them. The size is None where there is no body, or it is not
-    made.
-    """
-
-    status: str
-    headers: list[tuple[str, str]]
-    body: Iterable[bytes]
-    size: int | None
-
-
 class Lists:
     """Answers the lists. May be used by many threads."""
 
@@ -106,7 +94,7 @@ class Lists:
         self._authenticator = authenticator
         self._keeper = keeper
         self._streams = StreamLimit()
-        self._repeats = Repeats(authenticator, keeper)
+        self.repeats = Repeats(authenticator, keeper)
 
     def identify(self, of: List, asked: Asked) -> Caller:
         """Return who asks. Raises ApiError, and DatabaseUnavailable (of API keys)."""
@@ -190,21 +178,7 @@ class Lists:
     def remember(self, environ: Mapping[str, Any], found: Found, reply: Reply) -> None:
         """Remember what was found at once, for who asks the same again."""
         from_memory = found.age is not None
-        self._repeats.remember(environ, found.snapshot, from_memory, reply)
-
-    def reply_again(self, environ: Mapping[str, Any]) -> tuple[Reply, Caller] | None:
-        """Return an answer that was given before and still holds, and to whom.
-
-        Raises as `find_at_once` does.
-        """
-        repeat = self._repeats.find(environ)
-        if repeat is None:
-            return None
-        headers = [*repeat.headers]
-        if repeat.from_memory:
-            headers.append(("Age", str(self._keeper.age())))
-        reply = Reply(repeat.status, headers, repeat.body, repeat.size)
-        return reply, repeat.known.caller
+        self.repeats.remember(environ, found.snapshot, from_memory, reply)
 
     def _found(
         self,

@@ -6,12 +6,13 @@ current and the same, and the credential and its virtual key still accepted.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 from weakref import ref
 
-from callers.authenticator import Authenticator, Known, digest_of
+from callers.authenticator import Authenticator, Caller, Known, digest_of
 from snapshot.snapshot import Snapshot
 from snapshot.sources import SnapshotSource
+from web.replies import Reply
 
 MOST = 512
 MOST_BYTES = 16 * 2**20  # of all bodies together
@@ -26,24 +27,7 @@ PARTS = (
     "HTTP_IF_NONE_MATCH",
 )
 
-Headers = list[tuple[str, str]]
 Key = tuple[object, ...]
-
-
-class Given(Protocol):
-    """The parts of a reply that are given again."""
-
-    @property
-    def status(self) -> str: ...
-
-    @property
-    def headers(self) -> Headers: ...
-
-    @property
-    def body(self) -> Any: ...
-
-    @property
-    def size(self) -> int | None: ...
 
 
 class Repeat(NamedTuple):
@@ -51,10 +35,7 @@ class Repeat(NamedTuple):
 
     known: Known
     from_memory: bool
-    status: str
-    headers: Headers
-    body: list[bytes]
-    size: int | None
+    reply: Reply  # but for its age
 
 
 class Repeats:
@@ -68,8 +49,8 @@ class Repeats:
         self._repeats: dict[Key, Repeat] = {}
         self._bytes = 0
 
-    def find(self, environ: Mapping[str, Any]) -> Repeat | None:
-        """Return the answer to a request, if it was given before and still holds.
+    def find(self, environ: Mapping[str, Any]) -> tuple[Reply, Caller] | None:
+        """Return an answer that was given before and still holds, and to whom.
 
         Raises WouldWait, ApiError and DatabaseUnavailable where it may not.
         """
@@ -89,36 +70,39 @@ class Repeats:
         if not authenticator.holds(known):
             return None
         authenticator.scope(known.caller, snapshot)  # the same, unless a key expired
-        return repeat
+        status, headers, body, size = repeat.reply
+        headers = [*headers]
+        if repeat.from_memory:
+            headers.append(("Age", str(source.age())))
+        return Reply(status, headers, body, size), known.caller
 
     def remember(
         self,
         environ: Mapping[str, Any],
         snapshot: Snapshot,
         from_memory: bool,
-        given: Given,
+        reply: Reply,
     ) -> None:
         """Remember a whole answer that was made of a snapshot."""
         known = self._authenticator.known(environ.get("HTTP_AUTHORIZATION"))
         texts = [environ.get(part) or "" for part in PARTS]
         if (
             known is None
-            or not isinstance(given.body, list)
+            or not isinstance(reply.body, list)
             or not environ["HTTP_HOST"]
         ):
             return
         if sum(map(len, texts)) > LONGEST_REQUEST:
             return
-        size = sum(map(len, given.body))
+        size = sum(map(len, reply.body))
         full = len(self._repeats) >= MOST or self._bytes + size > MOST_BYTES
         if full or self._snapshot is None or self._snapshot() is not snapshot:
             self._forget()
             self._snapshot = ref(snapshot)
-        headers = [header for header in given.headers if header[0] != "Age"]
+        headers = [header for header in reply.headers if header[0] != "Age"]
         self._bytes += size
-        self._repeats[_key(environ)] = Repeat(
-            known, from_memory, given.status, headers, given.body, given.size
-        )
+        ageless = reply._replace(headers=headers)
+        self._repeats[_key(environ)] = Repeat(known, from_memory, ageless)
 
     def _forget(self) -> None:
         self._repeats, self._bytes = {}, 0

@@ -19,9 +19,9 @@ from web.lists import (
     PATHS,
     List,
     Lists,
-    Reply,
     asked_of,
 )
+from web.replies import Reply
 
 HEALTH_PATH = "/healthz"
 ALIVE = b'{"status":"ok"}'
@@ -62,7 +62,7 @@ class ShortCut:
         began = monotonic()
         lists: Lists = environ.get(LISTS, self._lists)
         try:
-            again = lists.reply_again(environ)
+            again = lists.repeats.find(environ)
             reply, caller = again or self._first_reply(lists, environ)
         except Exception:
             return None

@@ -8,10 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from typing import Any
 
-from web.lists import Reply
+from web.replies import Headers, Reply
 from web.short_cut import Environ, ShortCut
-
-Headers = list[tuple[str, str]]
 
 
 class Surrounding:

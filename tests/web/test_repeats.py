@@ -68,7 +68,7 @@ def again(app: Flask, request_of: Ask) -> Ask:
     """again(query, token): the reply that was given before, or None."""
 
     def again(*asked: Any, **environ: str) -> Any:
-        found = app.extensions["lists"].reply_again(request_of(*asked, **environ))
+        found = app.extensions["lists"].repeats.find(request_of(*asked, **environ))
         return found and found[0]
 
     return again

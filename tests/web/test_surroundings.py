@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from web.lists import Reply
+from web.replies import Reply
 from web.surroundings import Headers, Surrounded, Surrounding
 
 

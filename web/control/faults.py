@@ -19,7 +19,8 @@ from web.control.guard import CONTROL_PREFIX
 from web.control.preferences import preferred
 from web.cors import is_preflight
 from web.error_responses import error_body, error_headers
-from web.lists import LISTS, SOURCE, Lists, Reply
+from web.lists import LISTS, SOURCE, Lists
+from web.replies import Reply
 from web.short_cut import Environ
 from web.surroundings import Headers, Surrounding
 

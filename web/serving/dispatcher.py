@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from snapshot.answers import WHOLE_BYTES
-from web.lists import Reply
+from web.replies import Reply
 from web.serving.streams import STREAMS
 from web.short_cut import Environ, Wsgi
 
