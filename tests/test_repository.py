@@ -193,7 +193,7 @@ def test_tests_use_what_is_public() -> None:
 def test_nothing_of_a_checkouts_own_data_is_kept_by_git() -> None:
     ignored = (ROOT / ".gitignore").read_text().splitlines()
 
-    assert {".venv/", "/data/*", "!/data/demo.json"} <= set(ignored)
+    assert {".venv", "/data/*", "!/data/demo.json"} <= set(ignored)
 
 
 # The demo

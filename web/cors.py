@@ -10,9 +10,9 @@ from time import monotonic
 
 from settings import Settings
 from web.access_log import log_request, sane_request_id
-from web.replies import Reply
+from web.replies import Headers, Reply
 from web.short_cut import Environ, request_problem
-from web.surroundings import Headers, Surrounding
+from web.surroundings import Surrounding
 
 log = logging.getLogger("governance")
 

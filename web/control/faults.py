@@ -20,9 +20,9 @@ from web.control.preferences import preferred
 from web.cors import is_preflight
 from web.error_responses import error_body, error_headers
 from web.lists import LISTS, SOURCE, Lists
-from web.replies import Reply
+from web.replies import Headers, Reply
 from web.short_cut import Environ
-from web.surroundings import Headers, Surrounding
+from web.surroundings import Surrounding
 
 FAULTS = "governance.faults"  # where an environment keeps the faults of its request
 APPLIED = "governance.preference_applied"
