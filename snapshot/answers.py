@@ -82,16 +82,23 @@ class KeptAnswers:
 
     def __init__(self) -> None:
         self._answers: dict[Any, Answer] = {}
+        self._being_made: dict[Any, threading.Lock] = {}
         self._bytes = 0
 
     def get(self, key: Any) -> Answer | None:
         return self._answers.get(key)
 
     def get_or_make(self, key: Any, make: Callable[[], Answer]) -> Answer:
+        """Return an answer that was made already, or is made once for all who ask."""
         answer = self._answers.get(key)
-        if answer is None:
-            answer = make()
-            self._keep(key, answer)
+        if answer is not None:
+            return answer
+        with self._being_made.setdefault(key, threading.Lock()):
+            answer = self._answers.get(key)
+            if answer is None:
+                answer = make()
+                self._keep(key, answer)
+            self._being_made.pop(key, None)
         return answer
 
     def _keep(self, key: Any, answer: Answer) -> None:
