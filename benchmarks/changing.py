@@ -144,7 +144,7 @@ def _usages(part: Any, budget: str) -> Iterator[float]:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        tell_changes(make_sample(int(sys.argv[1]), Path(folder)))
+        tell_changes(make_sample(int((sys.argv[1:] or ["125"])[0]), Path(folder)))
 
 
 if __name__ == "__main__":

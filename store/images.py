@@ -62,11 +62,11 @@ class DatabaseFiles:
         """Return a value that differs after each commit; Unreadable if it is locked."""
         raise NotImplementedError
 
-    def is_as_before(self, *, settled: bool) -> bool:
+    def is_as_before(self) -> bool:
         """Return True if a quick look shows that `version` would be the same again.
 
-        For a main file with the same times, which say enough where it is `settled`.
-        False where a closer look is needed.
+        To be called where the main file has the same times. False where a closer look
+        is needed.
         """
         raise NotImplementedError
 
@@ -128,12 +128,11 @@ class PlainFile(DatabaseFiles):
             raise Unreadable(IS_LOCKED)
         return header[24:28], header[92:100]  # counters that each commit changes
 
-    def is_as_before(self, *, settled: bool) -> bool:
+    def is_as_before(self) -> bool:
         if self.uses_log:
             return not (self._was_young or os.access(self.location.log_name, os.F_OK))
-        if is_being_written(self._main):
-            return False
-        return settled or os.pread(self._main, HEADER_BYTES, 0) == self._seen_header
+        header = os.pread(self._main, HEADER_BYTES, 0)
+        return header == self._seen_header and not is_being_written(self._main)
 
     @contextmanager
     def _moment(self) -> Iterator[Commits]:
@@ -175,7 +174,7 @@ class LoggedFile(DatabaseFiles):
         self._index: int | None = None
         self._index_inode = 0
         self._seen_log: SeenFile | None = None  # unless it was just written
-        self._seen_header = b""
+        self._seen_index = b""
         try:
             self._log = self._open(location.log_name, location.log)
             self._find_index()
@@ -193,14 +192,12 @@ class LoggedFile(DatabaseFiles):
         header = self._index_bytes()[:96]
         young = is_young(log)
         self._seen_log = None if young else SeenFile(self.location.log_name, log)
-        self._seen_header = header
+        self._seen_index = header
         young = young and not self._index_is_in_use()
         return log.st_mtime_ns, log.st_size, header, young
 
-    def is_as_before(self, *, settled: bool) -> bool:
-        if self._index is None or self._seen_log is None:
-            return False
-        if self._index_bytes()[:96] != self._seen_header:
+    def is_as_before(self) -> bool:
+        if self._seen_log is None or self._index_bytes()[:96] != self._seen_index:
             return False
         return self._seen_log.is_unchanged()
 

@@ -49,7 +49,8 @@ def select_table(
 ) -> list[Row]:
     """Return all rows of a model's table, by their rowids if it has such.
 
-    Columns that it does not have are NULL. Texts are held as by `named_rows`.
+    Columns that it does not have are NULL. Texts are held as by `named_rows`, but not
+    those of a table with one that is not UTF-8.
     """
     table = model._meta.table_name
     # To SQLite, names that differ in case only are the same.

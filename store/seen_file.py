@@ -7,19 +7,23 @@ SETTLED_NANOSECONDS = 5 * 10**9  # longer than the coarsest file time, FAT's 2 s
 
 
 class SeenFile:
-    """What a file's name led to, through links, when it was looked at."""
+    """What a file's name led to when it was looked at.
+
+    A link is never unchanged: where it leads has to be found anew.
+    """
 
     def __init__(self, name: str, seen: os.stat_result) -> None:
         self._name = name
         self._seen = seen
-        # Results of `stat` are compared without the fractions of their seconds.
+        # Results of `stat` are compared without the fractions of their seconds. They
+        # also tell when a file was read: it is looked at more closely then, no more.
         self._written = seen.st_mtime_ns
         self._changed = seen.st_ctime_ns  # which nobody can set back
 
     def is_unchanged(self) -> bool:
         """Return True if it is the same file, with the same times and size."""
         try:
-            now = os.stat(self._name)
+            now = os.lstat(self._name)
         except OSError:
             return False
         return (

@@ -90,9 +90,8 @@ class Reader:
     def settled(self) -> Mark | None:
         """Return the last mark, if the file's times alone show that it still holds.
 
-        Cheaper than `mark`, but blind to locks. None where the file had not been left
-        alone for seconds when that mark was last seen to hold, or commits may go to a
-        log.
+        Cheaper than `mark`, but blind to locks. None where commits may go to a log, or
+        the file had been written in the last seconds when it was last looked at.
         """
         main = self._main
         if self._is_settled and main is not None and main.is_unchanged():
@@ -146,15 +145,15 @@ class Reader:
         files, main = self._files, self._main
         if files is None or main is None:
             return False
-        settled = self._is_settled
-        if not (main.is_unchanged() and files.is_as_before(settled=settled)):
+        if not (main.is_unchanged() and files.is_as_before()):
             return False
-        if not (settled or files.uses_log):
+        if not (self._is_settled or files.uses_log):
             self._is_settled = main.is_old()
         return True
 
     def _look(self, found: Found) -> None:
         """Take a new mark."""
+        self._main = None  # should the file be locked
         files = self._open(found)
         main = found.main
         version = files.version(found)

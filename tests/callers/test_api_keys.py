@@ -2,6 +2,7 @@
 
 import json
 import re
+import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +20,7 @@ from callers.api_keys import (
     revoke_api_key,
 )
 from commands.lifetimes import Lifetime
-from store import seen_file
+from store import seen_file, sqlite
 from store.failures import DatabaseUnavailable
 from store.sqlite import Reader
 from values import has_passed
@@ -210,6 +211,26 @@ def test_a_file_that_was_left_alone_is_not_opened_until_it_changes(
     assert None not in found
     assert opened == 1
     assert bool(revoked.revoked_at)
+
+
+def test_a_key_is_known_again_after_its_file_was_locked(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "LOCK_WAIT_SECONDS", 0.02)
+    token = create_api_key(path, "ci")
+    reader = ApiKeyReader(path)
+    before = reader.find(token)
+    writer = sqlite3.connect(path, isolation_level=None)
+
+    writer.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(DatabaseUnavailable, match="is locked"):
+        reader.find(token)
+    writer.execute("ROLLBACK")
+
+    assert before is not None
+    assert reader.find(token) == before
+    writer.close()
+    reader.close()
 
 
 # Lifetimes

@@ -633,6 +633,13 @@ def left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seen_file, "SETTLED_NANOSECONDS", 0)
 
 
+@pytest.fixture
+def no_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if each write left another time, however soon after another it came."""
+    monkeypatch.setattr(images, "TICK_NANOSECONDS", 0)
+    monkeypatch.setattr(images, "COARSE_TICK_NANOSECONDS", 0)
+
+
 def test_a_file_that_was_just_written_is_not_settled(reader: Reader) -> None:
     reader.mark()
 
@@ -706,10 +713,10 @@ def test_a_commit_counts_though_the_file_has_its_old_time_again(
     assert reader.mark() != before
 
 
+@pytest.mark.usefixtures("no_ticks")
 def test_a_commit_within_one_tick_of_the_files_clocks_counts(
     reader: Reader, writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(images, "TICK_NANOSECONDS", 0)
     rename(writer, "before")
     before = reader.mark()
     monkeypatch.setattr(SeenFile, "is_unchanged", lambda file: True)
@@ -747,23 +754,91 @@ def test_a_lock_on_a_file_that_was_left_alone_is_seen(
         reader.mark()
 
 
-@pytest.mark.usefixtures("left_alone")
+@pytest.mark.usefixtures("left_alone", "no_ticks")
 @pytest.mark.parametrize("journal", ["wal"])
+@pytest.mark.parametrize("with_log", [True, False])
 def test_a_database_whose_commits_may_go_to_a_log_is_never_settled(
-    reader: Reader,
+    reader: Reader, writer: sqlite3.Connection, with_log: bool
 ) -> None:
+    if with_log:
+        rename(writer, "in the log")
     reader.mark()
     reader.mark()
 
     assert reader.settled() is None
 
 
-@pytest.mark.parametrize("journal", ["wal"])
-def test_a_log_beside_a_file_that_had_none_counts(
-    reader: Reader, path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("left_alone")
+def test_a_closed_reader_is_not_settled(reader: Reader) -> None:
+    reader.mark()
+
+    reader.close()
+
+    assert reader.settled() is None
+
+
+@pytest.mark.usefixtures("no_ticks")
+@pytest.mark.parametrize("with_log", [True, False])
+def test_files_that_are_as_before_are_not_sought_again(
+    reader: Reader,
+    writer: sqlite3.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    with_log: bool,
 ) -> None:
-    monkeypatch.setattr(images, "TICK_NANOSECONDS", 0)
-    monkeypatch.setattr(images, "COARSE_TICK_NANOSECONDS", 0)
+    if with_log:
+        rename(writer, "before")
+    marks = {reader.mark(), reader.mark()}  # reading the header may leave a time
+    sought = []
+    find = database.find
+    monkeypatch.setattr(database, "find", lambda name: sought.append(1) or find(name))
+
+    marks |= {reader.mark() for _ in range(5)}
+
+    assert (len(marks), sought) == (1, [])
+
+
+@pytest.mark.parametrize("journal", ["delete"])
+def test_a_commit_that_was_under_way_at_a_look_counts(
+    reader: Reader, writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its pages are there already when the lock is seen."""
+    before = reader.mark()
+    monkeypatch.setattr(SeenFile, "is_unchanged", lambda file: True)
+    rename(writer, "after")
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(images, "is_being_written", lambda descriptor: True)
+        with pytest.raises(DatabaseUnavailable, match="is locked"):
+            reader.mark_at_once()
+
+    assert reader.mark() != before
+
+
+@pytest.mark.usefixtures("no_ticks")
+@pytest.mark.parametrize("journal", ["wal"])
+def test_a_link_that_leads_to_the_same_file_by_another_way_is_noticed(
+    path: Path, tmp_path: Path
+) -> None:
+    """The log stands beside the file, wherever that is."""
+    link = tmp_path / "link.db"
+    link.symlink_to(path)
+    reader = reader_of(link)
+    before = [reader.mark(), reader.mark()][1]
+    elsewhere = path.parent.rename(tmp_path / "elsewhere") / path.name
+    link.unlink()
+    link.symlink_to(elsewhere)
+    connection = sqlite3.connect(elsewhere, isolation_level=None)
+
+    rename(connection, "in the log")
+
+    assert reader.mark() != before
+    connection.close()
+    reader.close()
+
+
+@pytest.mark.usefixtures("no_ticks")
+@pytest.mark.parametrize("journal", ["wal"])
+def test_a_log_beside_a_file_that_had_none_counts(reader: Reader, path: Path) -> None:
     before = reader.mark()
     connection = sqlite3.connect(path, isolation_level=None)
 

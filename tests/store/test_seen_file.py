@@ -39,7 +39,7 @@ def test_a_file_is_unchanged_if_all_is_that_tells_of_it(
 ) -> None:
     seen = SeenFile("config.db", result())
 
-    system = SimpleNamespace(stat=lambda name: result(**changed))
+    system = SimpleNamespace(lstat=lambda name: result(**changed))
     monkeypatch.setattr(seen_file, "os", system)
 
     assert seen.is_unchanged() == unchanged
