@@ -1,5 +1,6 @@
 """Fixtures that most tests need: a gateway's database, an application, credentials."""
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,13 @@ from callers.tokens import make_token
 if TYPE_CHECKING:
     from controlled import Controlled
     from postgres_server import Server
+
+
+@pytest.fixture(autouse=True, scope="session")
+def usual_signals() -> None:
+    """Services that tests start inherit what is ignored, as under nohup."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture
