@@ -16,7 +16,7 @@ class SeenFile:
         self._name = name
         self._seen = seen
         # Results of `stat` are compared without the fractions of their seconds. They
-        # also tell when a file was read: it is looked at more closely then, no more.
+        # also tell when a file was last read: then it just takes one closer look.
         self._written = seen.st_mtime_ns
         self._changed = seen.st_ctime_ns  # which nobody can set back
 

@@ -153,7 +153,7 @@ class Reader:
 
     def _look(self, found: Found) -> None:
         """Take a new mark."""
-        self._main = None  # should the file be locked
+        self._main = None  # until there is a mark: a lock may prevent it
         files = self._open(found)
         main = found.main
         version = files.version(found)
